@@ -1,0 +1,32 @@
+"""Pydantic models as tables, history, tenants, schema and objects, in parts that plug into one core.
+
+Every public name is importable from here and is loaded when it is first asked for: `from ff_storage import StorageError`
+imports neither pydantic nor a driver. A name whose part is not installed raises `MissingDistributionError`, which says
+what to install; a name that does not exist is an error for type checkers too.
+"""
+
+import os
+import sys
+
+from ff_storage.core import _flat
+
+__all__ = _flat.__all__
+
+
+def _portions(path: list[str]) -> list[str]:
+    """Add every other directory `ff_storage` on `sys.path`: the parts that are installed in editable mode.
+
+    This is `pkgutil.extend_path` for directories. Importing pkgutil is most of what `import ff_storage` would cost
+    (9 of 11 ms), and what it does beyond this has no use here: `*.pkg` files, and zip files, whose importer
+    finds no namespace portion in a wheel anyway.
+    """
+    for entry in sys.path:
+        portion = os.path.join(entry, __name__)
+        if os.path.isdir(portion):
+            portion = os.path.abspath(portion)
+            if portion not in path:
+                path.append(portion)
+    return path
+
+
+__path__ = _portions(__path__)

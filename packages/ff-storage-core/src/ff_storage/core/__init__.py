@@ -1,0 +1,1 @@
+"""The core of ff-storage, floor by floor. Importing it loads none of its modules."""

@@ -1,0 +1,1 @@
+"""The plugin of ff-storage-erd: it registers nothing in this release."""

@@ -1,0 +1,1 @@
+"""Mock data for ff-storage models."""

@@ -1,0 +1,1 @@
+"""The plugin of ff-storage-mssql: it registers nothing in this release."""

@@ -1,0 +1,1 @@
+from ff_storage.core._flat import *

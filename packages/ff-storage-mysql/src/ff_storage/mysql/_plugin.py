@@ -1,0 +1,1 @@
+"""The plugin of ff-storage-mysql: it registers nothing in this release."""

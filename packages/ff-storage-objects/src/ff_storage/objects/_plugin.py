@@ -1,0 +1,1 @@
+"""The plugin of ff-storage-objects: it registers nothing in this release."""

@@ -1,0 +1,1 @@
+"""The plugin of ff-storage-postgres: it registers nothing in this release."""

@@ -1,0 +1,1 @@
+"""Schema management for ff-storage: the database follows the models."""

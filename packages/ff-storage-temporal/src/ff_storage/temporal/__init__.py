@@ -1,0 +1,1 @@
+"""History for ff-storage models."""
