@@ -1,6 +1,6 @@
 """Pydantic models as tables, history, tenants, schema and objects, in parts that plug into one core.
 
-Every public name is importable from here and is loaded when it is first asked for: `from ff_storage import StorageError`
+Every public name can be imported from here and is loaded when it is first asked for: `from ff_storage import StorageError`
 imports neither pydantic nor a driver. A name whose part is not installed raises `MissingDistributionError`, which says
 what to install; a name that does not exist is an error for type checkers too.
 """
@@ -10,6 +10,12 @@ import sys
 
 from ff_storage.core import _flat
 
+TYPE_CHECKING = False  # type checkers go by the name; importing typing costs as much as a bare interpreter
+if TYPE_CHECKING:
+    from ff_storage.core._flat import *
+
+    __version__: str
+
 __all__ = _flat.__all__
 
 
@@ -17,8 +23,8 @@ def _portions(path: list[str]) -> list[str]:
     """Add every other directory `ff_storage` on `sys.path`: the parts that are installed in editable mode.
 
     This is `pkgutil.extend_path` for directories. Importing pkgutil is most of what `import ff_storage` would cost
-    (9 of 11 ms), and what it does beyond this has no use here: `*.pkg` files, and zip files, whose importer
-    finds no namespace portion in a wheel anyway.
+    (9 of 11 ms), and what it does beyond this has no use here: `*.pkg` files, and zip files, in which a wheel's
+    namespace portion is not found either way.
     """
     for entry in sys.path:
         portion = os.path.join(entry, __name__)
@@ -30,3 +36,14 @@ def _portions(path: list[str]) -> list[str]:
 
 
 __path__ = _portions(__path__)
+
+
+if not TYPE_CHECKING:  # hidden, so that a misspelt name is an error for type checkers
+
+    def __getattr__(name: str) -> object:
+        value = _flat.load(name)
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_flat.installed()})
