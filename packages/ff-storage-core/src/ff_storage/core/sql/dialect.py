@@ -1,0 +1,102 @@
+"""What an engine is to the rest of the library: data, and a few functions.
+
+A dialect is stateless apart from its cache of compiled statements. Tests and callers ask it for capabilities, never for
+its name.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from ff_storage.core.types import ColumnType
+
+if TYPE_CHECKING:
+    from ff_storage.core.program import Program
+    from ff_storage.core.facts import Fact
+    from ff_storage.core.sql.compiler import Compiler
+    from ff_storage.core.tables import Table
+
+Convert = Callable[[Any], Any]
+"""One value in, one value out. An encoder raises InvalidValueError for a value that must not be sent."""
+
+
+class Capability(enum.Enum):
+    """Something an engine can do that another cannot."""
+
+    RETURNING = "INSERT, UPDATE and DELETE return rows"
+    PARTIAL_INDEX = "indexes over the rows of a predicate"
+    SCHEMAS = "several schemas in one database"
+    TRANSACTIONAL_DDL = "DDL that a rollback undoes"
+    CONCURRENT_WRITES = "two transactions that write at the same time"
+    SET_NULL_COLUMNS = "ON DELETE SET NULL for some columns of a key"
+    UNICODE_CASEFOLD = "icontains and its kin fold every script"
+    ARRAY_PARAMETER = "a list as one parameter"
+
+
+class SchemaBackend:
+    """How an engine describes and creates tables; the dialect loads it when schema work begins.
+
+    Every method is a program or pure, so that schema sync runs on async and sync connections alike.
+    """
+
+    def create_table(self, table: Table) -> list[str]:
+        """The statements that create `table` with its keys, checks, foreign keys and indexes."""
+        raise NotImplementedError
+
+    def create_index(self, table: Table, name: str) -> str:
+        """The statement that creates the index `name` of `table`."""
+        raise NotImplementedError
+
+    def current(self, tables: Sequence[Table]) -> Program[frozenset[Fact]]:
+        """The catalog's facts about those of `tables` that exist."""
+        raise NotImplementedError
+
+    def desired(self, tables: Sequence[Table]) -> Program[frozenset[Fact]]:
+        """The facts that `tables` would have, read back from a session-private place that is left as it was."""
+        raise NotImplementedError
+
+    def lock(self) -> Program[None]:
+        """Take the run lock; it ends with the transaction."""
+        raise NotImplementedError
+
+
+class Dialect:
+    """One engine: its limits, quoting, values, SQL and errors.
+
+    Subclasses set the class attributes and override the methods; nothing here talks to a database.
+    """
+
+    name: ClassVar[str]
+    capabilities: ClassVar[frozenset[Capability]]
+    max_parameters: ClassVar[int]
+    compiler: ClassVar[type[Compiler]]
+
+    def __init__(self) -> None:
+        self.statements: Final[dict[Any, Any]] = {}
+        """Shape → prepared statement; see `sql.compiler`."""
+
+    def quote(self, identifier: str) -> str:
+        """The identifier in the engine's quotes, its delimiter doubled."""
+        return '"' + identifier.replace('"', '""') + '"'
+
+    def placeholder(self, position: int) -> str:
+        """The marker of the parameter at `position`, counted from 1, in the text of one statement."""
+        raise NotImplementedError
+
+    def encoder(self, type_: ColumnType) -> Convert:
+        """Canonical value → driver value. Checks type, length, range, digits; refuses what DESIGN 7 refuses."""
+        raise NotImplementedError
+
+    def decoder(self, type_: ColumnType) -> Convert | None:
+        """Driver value → canonical value; None when they are the same. Never called with None."""
+        raise NotImplementedError
+
+    def literal(self, value: Any, type_: ColumnType) -> str:
+        """`value` as SQL text, for DDL only: no statement with caller's values is ever built from literals."""
+        raise NotImplementedError
+
+    def schema(self) -> SchemaBackend:
+        """The engine's DDL writer and introspector."""
+        raise NotImplementedError
