@@ -1,8 +1,8 @@
 """Pydantic models as tables, history, tenants, schema and objects, in parts that plug into one core.
 
-Every public name can be imported from here and is loaded when it is first asked for: `from ff_storage import StorageError`
-imports neither pydantic nor a driver. A name whose part is not installed raises `MissingDistributionError`, which says
-what to install; a name that does not exist is an error for type checkers too.
+Every public name can be imported from here and is loaded when it is first asked for: `from ff_storage import
+StorageError` imports neither pydantic nor a driver. A name whose part is not installed raises
+`MissingDistributionError`, which says what to install; a name that does not exist is an error for type checkers too.
 """
 
 import os

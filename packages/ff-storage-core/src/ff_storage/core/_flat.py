@@ -1,8 +1,9 @@
 """The flat names of `ff_storage`: one import list for type checkers, one table for the interpreter.
 
 The imports below are never executed, so `import ff_storage` loads neither pydantic nor a driver; `_HOME` says which
-module defines a name when somebody asks for it. A guard test holds the imports, `__all__` and `_HOME` equal, and each
-part's share equal to that part's own `__all__`.
+module defines a name when somebody asks for it. To add a name, add its import and run `python tools/flat_table.py`.
+Guard tests hold the imports, `__all__` and `_HOME` equal, and each part's share equal to that part's own `__all__`; a
+part's names come from the part's package, never from a module within.
 """
 
 TYPE_CHECKING = False  # type checkers go by the name; importing typing costs as much as a bare interpreter
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
         WrongLoopError,
     )
 
+# --- written by tools/flat_table.py from the imports above
 __all__ = [
     "ALL_TENANTS",
     "AmbiguousRow",
@@ -191,6 +193,7 @@ _HOME = {
     "WrongLoopError": "ff_storage.core.errors",
     "tenant_scope": "ff_storage.core.context",
 }
+# --- end of the written part
 
 
 def load(name: str) -> object:
