@@ -12,14 +12,14 @@ from ff_storage.core import _flat
 
 TYPE_CHECKING = False  # type checkers go by the name; importing typing costs as much as a bare interpreter
 if TYPE_CHECKING:
+    from collections.abc import MutableSequence
+
     from ff_storage.core._flat import *
 
     __version__: str
 
-__all__ = _flat.__all__
 
-
-def _portions(path: list[str]) -> list[str]:
+def _add_portions(path: "MutableSequence[str]") -> None:
     """Add every other directory `ff_storage` on `sys.path`: the parts that are installed in editable mode.
 
     This is `pkgutil.extend_path` for directories. Importing pkgutil is most of what `import ff_storage` would cost
@@ -32,13 +32,13 @@ def _portions(path: list[str]) -> list[str]:
             portion = os.path.abspath(portion)
             if portion not in path:
                 path.append(portion)
-    return path
 
 
-__path__ = _portions(__path__)
+_add_portions(__path__)
 
 
 if not TYPE_CHECKING:  # hidden, so that a misspelt name is an error for type checkers
+    __all__ = _flat.__all__
 
     def __getattr__(name: str) -> object:
         value = _flat.load(name)
