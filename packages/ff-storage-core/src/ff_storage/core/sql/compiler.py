@@ -1,0 +1,683 @@
+"""The compiler: statements to SQL text and a way to bind their values.
+
+It walks a tree once per shape; afterwards a dictionary look-up finds the text. What an engine writes differently is a
+method its own compiler overrides, so each node has one home. Scope is added here, to every table reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, NamedTuple
+
+from ff_storage.core.errors import ConfigurationError, InvalidValueError, LimitExceededError, UnsupportedFeature
+from ff_storage.core.sql.dialect import Capability, Convert, Dialect
+from ff_storage.core.sql.expressions import (
+    Aggregate,
+    Arithmetic,
+    Bound,
+    Call,
+    ColumnRef,
+    Comparison,
+    Entity,
+    Expr,
+    InList,
+    IsNull,
+    Junction,
+    Label,
+    Match,
+    Name,
+    Not,
+    Order,
+    walk,
+)
+from ff_storage.core.sql.scope import Scope, not_configured, predicates
+from ff_storage.core.sql.statements import Delete, Insert, Select, Statement, Update, unshared
+from ff_storage.core.tables import Column
+from ff_storage.core.types import (
+    Array,
+    Boolean,
+    ColumnType,
+    Decimal,
+    Float,
+    Integer,
+    Json,
+    Text,
+    common_number,
+    describe,
+)
+
+MAX_CACHED: Final = 4096
+"""Compiled statements a dialect keeps; at the limit the older half goes."""
+
+
+class Slot(NamedTuple):
+    """One parameter: the value at `index`, encoded. With `size`, a list that fills that many parameters."""
+
+    index: int
+    encode: Convert
+    what: str
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a result column holds; `column` is the model's column it comes from unchanged, if any."""
+
+    type: ColumnType
+    column: Column | None = None
+    entity: Entity | None = None
+
+
+class Compiled:
+    """A statement's text, and how to make its parameters."""
+
+    __slots__ = ("_slots", "outputs", "text")
+
+    def __init__(self, text: str, slots: Sequence[Slot], outputs: tuple[Output, ...] = ()) -> None:
+        self.text = text
+        self.outputs = outputs
+        self._slots = tuple(slots)
+
+    def bind(self, values: Sequence[Any]) -> list[Any]:
+        """The driver's parameters for the statement's values followed by the scope's. Raises InvalidValueError."""
+        try:
+            parameters: list[Any] = []
+            for index, encode, _, size in self._slots:
+                value = values[index]
+                if size:
+                    encoded = [encode(item) for item in value]
+                    parameters += encoded + encoded[-1:] * (size - len(encoded))
+                else:
+                    parameters.append(None if value is None else encode(value))
+        except InvalidValueError as error:
+            raise self._located(values, error) from error.__cause__
+        return parameters
+
+    def _located(self, values: Sequence[Any], error: InvalidValueError) -> InvalidValueError:
+        # Only a failure pays for finding out which parameter it was.
+        for index, encode, what, size in self._slots:
+            value = values[index]
+            for item in value if size else (value,):
+                try:
+                    if item is not None:
+                        encode(item)
+                except InvalidValueError as again:
+                    again.message = f"{what}: {again.message}"
+                    again.args = (again.message,)
+                    return again
+        return error
+
+
+def prepare(dialect: Dialect, key: Any, scope: Scope, make: Callable[[], Statement]) -> Compiled:
+    """The compiled form of the statement that `make` builds, found under `key` and the scope's kind.
+
+    `key` must determine the statement apart from its values.
+    """
+    shape = (key, scope.key)
+    compiled = dialect.statements.get(shape)
+    if compiled is None:
+        compiled = dialect.compiler(dialect, scope).compile(make())
+        remember(dialect, shape, compiled)
+    return compiled  # type: ignore[no-any-return]  # the cache also holds what other floors prepare under their own keys
+
+
+def remember(dialect: Dialect, shape: Any, prepared: Any) -> None:
+    """Keep `prepared` in the dialect's cache, within its bound."""
+    cache = dialect.statements
+    if len(cache) >= MAX_CACHED:
+        for old in list(cache)[: MAX_CACHED // 2]:
+            cache.pop(old, None)
+    cache[shape] = prepared
+
+
+class Compiler:
+    """Writes one statement; used once. Engines override the methods whose words differ."""
+
+    comparisons: ClassVar[dict[str, str]] = {
+        "=": "=",
+        "<>": "<>",
+        "<": "<",
+        "<=": "<=",
+        ">": ">",
+        ">=": ">=",
+        "DISTINCT": "IS DISTINCT FROM",
+        "NOT DISTINCT": "IS NOT DISTINCT FROM",
+    }
+
+    def __init__(self, dialect: Dialect, scope: Scope) -> None:
+        self.dialect = dialect
+        self.scope = scope
+        self.slots: list[Slot] = []
+        self._entity: Entity | None = None
+        self._labels: dict[str, Expr] = {}
+        self._positions: dict[int, int] = {}
+        self._count = 0
+
+    # --- statements --------------------------------------------------------------------------------------------------
+
+    def compile(self, statement: Statement) -> Compiled:
+        """The text and binding of `statement` under this compiler's scope."""
+        self._entity = statement.entity
+        outputs: tuple[Output, ...] = ()
+        if isinstance(statement, Insert):
+            text = self.insert(statement)
+            outputs = _whole(statement.entity, statement.returning)
+        else:
+            # The statement is kept for other values of its shape, in which one node may not stand in two places.
+            statement = unshared(statement)
+            self._number(statement)
+            if isinstance(statement, Select):
+                text, outputs = self._compile_select(statement)
+            elif isinstance(statement, Update):
+                text = self.update(statement)
+                outputs = _whole(statement.entity, statement.returning)
+            else:
+                text = self.delete(statement)
+        parameters = sum(slot.size or 1 for slot in self.slots)
+        if parameters > self.dialect.max_parameters:
+            raise LimitExceededError(
+                f"one statement takes at most {self.dialect.max_parameters:,} values on {self.dialect.name}",
+                found=f"{parameters:,}",
+                remedy="split the list",
+            )
+        return Compiled(text, self.slots, outputs)
+
+    def _number(self, statement: Select | Update | Delete) -> None:
+        for node in statement.expressions():
+            for each in walk(node):
+                if isinstance(each, Bound):
+                    self._positions[id(each)] = self._count
+                    self._count += 1
+        if isinstance(statement, Select):
+            self._count += (statement.limit is not None) + (statement.offset is not None)
+
+    def _compile_select(self, statement: Select) -> tuple[str, tuple[Output, ...]]:
+        labels = {node.name: node for node in statement.outputs if isinstance(node, Label)}
+        self.check_grouping(statement, labels)
+        text = self.select(statement, labels)
+        if statement.form != "rows":
+            return text, (Output(Integer() if statement.form == "count" else Boolean()),)
+        return text, tuple(Output(self.type_of(node), *self._source(node)) for node in statement.outputs)
+
+    def select(self, statement: Select, labels: dict[str, Expr]) -> str:
+        """A SELECT in the form that was asked for."""
+        if statement.form == "exists":
+            return f"SELECT EXISTS ({self.select_rows(statement, '1', labels)})"
+        if statement.form == "count":
+            plain = not (statement.distinct or statement.group_by or statement.having or self._aggregated(statement))
+            if plain and statement.limit is None and statement.offset is None:
+                return self.select_rows(statement, "COUNT(*)", labels)
+            columns = ", ".join(f"{self.write(node)} AS c{i}" for i, node in enumerate(statement.outputs))
+            return f"SELECT COUNT(*) FROM ({self.select_rows(statement, columns, labels)}) AS counted"
+        return self.select_rows(statement, ", ".join([self.write(node) for node in statement.outputs]), labels)
+
+    def select_rows(self, statement: Select, columns: str, labels: dict[str, Expr]) -> str:
+        """A SELECT of `columns`, which were written first; the clauses after WHERE may name `labels`."""
+        parts = ["SELECT DISTINCT" if statement.distinct else "SELECT", columns, "FROM", self.table(statement.entity)]
+        parts += self.where(statement.entity, statement.where)
+        self._labels = labels
+        if statement.group_by:
+            parts += ["GROUP BY", ", ".join(self.write(node) for node in statement.group_by)]
+        if statement.having:
+            parts += ["HAVING", " AND ".join([self._term(node) for node in statement.having])]
+        if statement.order_by and (
+            statement.form == "rows" or statement.limit is not None or statement.offset is not None
+        ):
+            parts += ["ORDER BY", ", ".join([self.order(term) for term in statement.order_by])]
+        parts += self.limit(statement)
+        return " ".join(parts)
+
+    def limit(self, statement: Select) -> list[str]:
+        """LIMIT and OFFSET; their values are parameters like any other."""
+        parts: list[str] = []
+        position = self._count - (statement.limit is not None) - (statement.offset is not None)
+        if statement.limit is not None:
+            parts += ["LIMIT", self.parameter(position, _integer, "limit")]
+            position += 1
+        elif statement.offset is not None:
+            parts += self.no_limit()
+        if statement.offset is not None:
+            parts += ["OFFSET", self.parameter(position, _integer, "offset")]
+        return parts
+
+    def no_limit(self) -> list[str]:
+        """What must stand before an OFFSET without LIMIT."""
+        return []
+
+    def insert(self, statement: Insert) -> str:
+        """An INSERT of one row."""
+        table = statement.entity.table
+        if table.tenant is not None:
+            if self.scope.tenants is None:
+                raise not_configured(statement.entity.name)
+            if all(column.name != table.tenant for column in statement.columns):
+                raise not_configured(statement.entity.name)
+        names = ", ".join(self.dialect.quote(column.name) for column in statement.columns)
+        marks = [
+            self.parameter(index, self.encoder(column), _what(statement.entity, column))
+            for index, column in enumerate(statement.columns)
+        ]
+        text = f"INSERT INTO {self.table(statement.entity)} ({names}) VALUES ({', '.join(marks)})"
+        return text + self.returning(statement.returning)
+
+    def update(self, statement: Update) -> str:
+        """An UPDATE of the rows in scope."""
+        sets = [
+            f"{self.dialect.quote(column.name)} = {self._assigned(statement.entity, column, node)}"
+            for column, node in statement.assignments
+        ]
+        parts = ["UPDATE", self.table(statement.entity), "SET", ", ".join(sets)]
+        parts += self.where(statement.entity, statement.where)
+        return " ".join(parts) + self.returning(statement.returning)
+
+    def _assigned(self, entity: Entity, column: Column, node: Expr) -> str:
+        if isinstance(node, Bound):
+            return self.parameter(self._positions[id(node)], self.encoder(column), _what(entity, column))
+        return self.cast(self.write(node), self.type_of(node), column.type)
+
+    def delete(self, statement: Delete) -> str:
+        """A DELETE of the rows in scope."""
+        return " ".join(["DELETE FROM", self.table(statement.entity), *self.where(statement.entity, statement.where)])
+
+    def returning(self, columns: Sequence[Column]) -> str:
+        """The clause that reads written rows back."""
+        if not columns:
+            return ""
+        if Capability.RETURNING not in self.dialect.capabilities:
+            raise UnsupportedFeature(f"{self.dialect.name} does not return written rows")
+        return " RETURNING " + ", ".join(self.dialect.quote(column.name) for column in columns)
+
+    def table(self, entity: Entity) -> str:
+        """A table reference."""
+        table = entity.table
+        name = self.dialect.quote(table.name)
+        return f"{self.dialect.quote(table.schema)}.{name}" if table.schema else name
+
+    def where(self, entity: Entity, conditions: Iterable[Expr]) -> list[str]:
+        """WHERE: the scope of the reference first, then the caller's conditions, each in its own parentheses."""
+        terms = [*self.scoped(entity), *[self._term(node) for node in conditions]]
+        return ["WHERE", " AND ".join(terms)] if terms else []
+
+    def scoped(self, entity: Entity) -> list[str]:
+        """The conditions that keep a reference to `entity` within the scope."""
+        rule = predicates(entity, self.scope)
+        terms: list[str] = []
+        if rule.nothing:
+            terms.append(self.constant(value=False))
+        elif rule.tenant is not None:
+            column = rule.tenant.column
+            left, what = self.write(rule.tenant), _what(entity, column)
+            if rule.tenant_list:
+                marks = self.parameter_list(self._count, self.encoder(column), what, rule.tenant_list)
+                terms.append(f"{left} IN ({marks})")
+            else:
+                terms.append(f"{left} = {self.parameter(self._count, self.encoder(column), what)}")
+        terms += [self.write(node) for node in rule.live]
+        return terms
+
+    def order(self, term: Order) -> str:
+        """One term of ORDER BY, NULLs first when ascending unless the caller says otherwise."""
+        node = self.resolve(term.expression)
+        self.comparable(node, "be ordered")
+        direction = " DESC" if term.descending else ""
+        nulls = term.nulls or ("LAST" if term.descending else "FIRST")
+        return f"{self.write(node)}{direction}{self.nulls(term, nulls, nullable=self.nullable(node))}"
+
+    def nulls(self, term: Order, nulls: str, *, nullable: bool) -> str:
+        """The words that place NULLs, when the engine's own order differs and there can be any."""
+        return f" NULLS {nulls}" if nullable else ""
+
+    # --- conditions and values ---------------------------------------------------------------------------------------
+
+    def condition(self, node: Expr) -> str:
+        """An expression as a truth value."""
+        node = self.resolve(node)
+        type_ = self.type_of(node)
+        if not isinstance(type_, Boolean):
+            raise InvalidValueError(f"{node!r} is not a condition", found=f"a value of type {describe(type_)}")
+        return self.write(node)
+
+    def _term(self, node: Expr) -> str:
+        """A condition as one term of an AND or OR."""
+        text = self.condition(node)
+        return f"({text})" if isinstance(self.resolve(node), Junction) else text
+
+    def constant(self, *, value: bool) -> str:
+        """A condition that always holds, or never."""
+        return "1 = 1" if value else "1 = 0"
+
+    def write(self, node: Expr) -> str:
+        """The SQL of any node but a bare value, whose type only its neighbor knows."""
+        node = self.resolve(node)
+        writer = _WRITERS.get(type(node))
+        if writer is None:
+            raise InvalidValueError(
+                "a value stands where a field was expected", remedy="one side of every operator must be a field"
+            )
+        text: str = getattr(self, writer)(node)
+        return text
+
+    def write_column(self, node: ColumnRef) -> str:
+        return self.dialect.quote(node.column.name)
+
+    def write_label(self, node: Label) -> str:
+        return self.write(node.operand)
+
+    def write_comparison(self, node: Comparison) -> str:
+        type_, column = self._meeting(node)
+        self.comparable(node, "be ordered" if node.operator in _ORDERINGS else "be compared", type_=type_)
+        left = self.side(node.left, type_, column)
+        right = self.side(node.right, type_, column)
+        return self.compare(node.operator, left, right, type_)
+
+    def compare(self, operator: str, left: str, right: str, type_: ColumnType) -> str:
+        """Two values of one type, compared."""
+        return f"{left} {self.comparisons[operator]} {right}"
+
+    def write_arithmetic(self, node: Arithmetic) -> str:
+        type_, column = self._meeting(node)
+        if isinstance(type_, Text) and node.operator == "+":
+            return f"({self.side(node.left, type_, column)} || {self.side(node.right, type_, column)})"
+        if not isinstance(type_, Integer | Float | Decimal):
+            raise InvalidValueError(f"{node.operator} needs numbers", found=describe(type_))
+        return self.arithmetic(node, type_)
+
+    def arithmetic(self, node: Arithmetic, type_: ColumnType) -> str:
+        """A number made of two. Division is true division, and by zero NULL."""
+        result = self.arithmetic_type(node, type_)
+        left, right = self.side(node.left, type_, None), self.side(node.right, type_, None)
+        if node.operator != "/":
+            return f"({left} {node.operator} {right})"
+        quotient = f"{self.cast(left, type_, result)} / NULLIF({right}, 0)"
+        return f"ROUND({quotient}, {result.scale})" if isinstance(result, Decimal) else f"({quotient})"
+
+    def write_null_test(self, node: IsNull) -> str:
+        return f"{self.write(node.operand)} IS {'NOT ' if node.negated else ''}NULL"
+
+    def write_in_list(self, node: InList) -> str:
+        operand = self.resolve(node.operand)
+        type_, column = self.type_of(operand), self.column_of(operand)
+        self.comparable(operand, "be compared", type_=type_)
+        left = self.write(operand)
+        null = f"{left} IS {'NOT ' if node.negated else ''}NULL"
+        if node.size == 0:
+            return null if node.has_null else self.constant(value=node.negated)
+        members = self.members(self._positions[id(node.items)], self._encoder(type_, column), node.size, type_)
+        text = f"{left} {'NOT ' if node.negated else ''}IN {members}"
+        if not node.has_null:
+            return text
+        return f"({text} {'AND' if node.negated else 'OR'} {null})"
+
+    def members(self, position: int, encode: Convert, size: int, type_: ColumnType) -> str:
+        """The list of an IN, in parentheses."""
+        return f"({self.parameter_list(position, encode, 'in_', size)})"
+
+    def write_junction(self, node: Junction) -> str:
+        return f" {node.operator} ".join([self._term(term) for term in node.terms])
+
+    def write_not(self, node: Not) -> str:
+        return f"NOT ({self.condition(node.operand)})"
+
+    def write_match(self, node: Match) -> str:
+        operand = self.resolve(node.operand)
+        type_ = self.type_of(operand)
+        if not isinstance(type_, Text):
+            raise InvalidValueError(f"{node.kind} needs a text", found=f"{operand!r}, {describe(type_)}")
+        return self.match(node, self.write(operand), self._positions[id(node.pattern)])
+
+    def match(self, node: Match, operand: str, position: int) -> str:
+        """A text match. Wildcards in the caller's text are literal (but for like), and ESCAPE is always written."""
+        raise NotImplementedError
+
+    def write_call(self, node: Call) -> str:
+        arguments = [self.resolve(argument) for argument in node.arguments]
+        type_, column = self.type_of(arguments[0]), self.column_of(arguments[0])
+        if node.function != "coalesce" and not isinstance(type_, Text):
+            raise InvalidValueError(f"func.{node.function} needs a text", found=describe(type_))
+        return self.call(node.function, [self.side(argument, type_, column) for argument in arguments])
+
+    def call(self, function: str, arguments: list[str]) -> str:
+        """A scalar function."""
+        return f"{function.upper()}({', '.join(arguments)})"
+
+    def write_aggregate(self, node: Aggregate) -> str:
+        if node.argument is None:
+            return "COUNT(*)"
+        argument = self.resolve(node.argument)
+        type_ = self.type_of(argument)
+        if node.function in ("sum", "avg") and not isinstance(type_, Integer | Float | Decimal):
+            raise InvalidValueError(f"func.{node.function} needs a number", found=f"{argument!r}, {describe(type_)}")
+        if node.function in ("min", "max"):
+            self.comparable(argument, "be ordered", type_=type_)
+        return self.aggregate(node.function, self.write(argument), type_, distinct=node.distinct)
+
+    def aggregate(self, function: str, argument: str, type_: ColumnType, *, distinct: bool) -> str:
+        """An aggregate over one argument."""
+        return f"{function.upper()}({'DISTINCT ' if distinct else ''}{argument})"
+
+    def sum_type(self, type_: ColumnType) -> ColumnType:
+        """The type of a sum of values of `type_`."""
+        return Decimal(38, type_.scale) if isinstance(type_, Decimal) else type_
+
+    def avg_type(self, type_: ColumnType) -> ColumnType:
+        """The type of a mean of values of `type_`."""
+        return Decimal(38, type_.scale + 4) if isinstance(type_, Decimal) else Float()
+
+    def cast(self, text: str, source: ColumnType, target: ColumnType) -> str:
+        """`text` of type `source` as `target`, between numbers; anything else is left alone."""
+        return text
+
+    def side(self, node: Expr, type_: ColumnType, column: Column | None) -> str:
+        """One side of an operator, as `type_`: a bare value becomes a parameter of it."""
+        if isinstance(node, Bound):
+            what = self._describe(column, type_)
+            return self.parameter(self._positions[id(node)], self._encoder(type_, column), what)
+        node = self.resolve(node)
+        text = self.cast(self.write(node), self.type_of(node), type_)
+        return f"({text})" if isinstance(node, Comparison | Junction | Not | InList | Match | IsNull) else text
+
+    # --- parameters --------------------------------------------------------------------------------------------------
+
+    def parameter(self, index: int, encode: Convert, what: str) -> str:
+        """The placeholder of the value at `index`."""
+        self.slots.append(Slot(index, encode, what))
+        return self.dialect.placeholder(len(self.slots))
+
+    def parameter_list(self, index: int, encode: Convert, what: str, size: int) -> str:
+        """`size` placeholders that the list at `index` fills, its last element repeated."""
+        start = sum(slot.size or 1 for slot in self.slots)
+        self.slots.append(Slot(index, encode, what, size))
+        return ", ".join(self.dialect.placeholder(start + each + 1) for each in range(size))
+
+    def encoder(self, column: Column) -> Convert:
+        """Field value → driver value, for one column."""
+        return self._encoder(column.type, column)
+
+    def _encoder(self, type_: ColumnType, column: Column | None) -> Convert:
+        encode = self.dialect.encoder(type_)
+        adapt = column.adapt if column is not None else None
+        if adapt is None:
+            return encode
+        return lambda value: encode(adapt(value))
+
+    # --- what a node is ----------------------------------------------------------------------------------------------
+
+    def resolve(self, node: Expr) -> Expr:
+        """A name as the column (or, after WHERE, the labeled output) it stands for."""
+        if isinstance(node, Name):
+            if node.name in self._labels:
+                return self._labels[node.name]
+            return self._current.column(node.name)
+        if isinstance(node, ColumnRef) and node.entity is not self._entity:
+            raise ConfigurationError(
+                f"{node!r} is used in a statement on {self._current.name}",
+                remedy=f"use the fields of {self._current.name}",
+            )
+        return node
+
+    @property
+    def _current(self) -> Entity:
+        if self._entity is None:
+            raise ConfigurationError("a field is used outside a statement")
+        return self._entity
+
+    def type_of(self, node: Expr) -> ColumnType:
+        """The type of a node's value. Raises InvalidValueError for a bare value, which has none of its own."""
+        node = self.resolve(node)
+        if isinstance(node, ColumnRef):
+            return node.column.type
+        if isinstance(node, Label):
+            return self.type_of(node.operand)
+        if isinstance(node, Arithmetic):
+            type_, _ = self._meeting(node)
+            return self.arithmetic_type(node, type_)
+        if isinstance(node, Aggregate):
+            return self._aggregate_type(node)
+        if isinstance(node, Call):
+            if node.function == "length":
+                return Integer()
+            return self.type_of(node.arguments[0])
+        if isinstance(node, Bound):
+            raise InvalidValueError(
+                "a value stands where a field was expected", remedy="one side of every operator must be a field"
+            )
+        return Boolean()
+
+    def arithmetic_type(self, node: Arithmetic, type_: ColumnType) -> ColumnType:
+        """The type of an arithmetic node whose sides meet in `type_`; a Decimal quotient has four more digits."""
+        if not isinstance(type_, Decimal):
+            return Float() if node.operator == "/" else type_
+        scale = {"*": 2 * type_.scale, "/": type_.scale + 4}.get(node.operator, type_.scale)
+        return Decimal(38, scale)
+
+    def _aggregate_type(self, node: Aggregate) -> ColumnType:
+        if node.function == "count" or node.argument is None:
+            return Integer()
+        type_ = self.type_of(node.argument)
+        if node.function == "sum":
+            return self.sum_type(type_)
+        return self.avg_type(type_) if node.function == "avg" else type_
+
+    def column_of(self, node: Expr) -> Column | None:
+        """The column whose values a node yields unchanged, if there is one."""
+        source = self._source(node)
+        return source[0] if source else None
+
+    def _source(self, node: Expr) -> tuple[Column, Entity] | tuple[()]:
+        node = self.resolve(node)
+        if isinstance(node, ColumnRef):
+            return (node.column, node.entity)
+        if isinstance(node, Label):
+            return self._source(node.operand)
+        if isinstance(node, Aggregate) and node.function in ("min", "max") and node.argument is not None:
+            return self._source(node.argument)
+        if isinstance(node, Call) and node.function == "coalesce":
+            return self._source(node.arguments[0])
+        return ()
+
+    def nullable(self, node: Expr) -> bool:
+        """Whether a node can be NULL."""
+        if isinstance(node, ColumnRef):
+            return node.column.nullable
+        return not (isinstance(node, Aggregate) and node.function == "count")
+
+    def comparable(self, node: Expr, verb: str, *, type_: ColumnType | None = None) -> None:
+        """Refuse values without an order or equality that every engine agrees on."""
+        type_ = type_ if type_ is not None else self.type_of(node)
+        if isinstance(type_, Json) or (isinstance(type_, Array) and verb == "be ordered"):
+            raise UnsupportedFeature(
+                f"{node!r} holds {describe(type_)}, which cannot {verb}",
+                remedy="test it for NULL, or compare in Python",
+            )
+
+    def _meeting(self, node: Comparison) -> tuple[ColumnType, Column | None]:
+        """The type in which both sides of an operator meet, and the column that gives it."""
+        sides = [self.resolve(side) for side in (node.left, node.right)]
+        typed = [side for side in sides if not isinstance(side, Bound)]
+        if not typed:
+            raise InvalidValueError("both sides of an operator are values", remedy="one side must be a field")
+        first = self.type_of(typed[0])
+        if len(typed) == 1:
+            return first, self.column_of(typed[0])
+        second = self.type_of(typed[1])
+        numbers = (Integer, Float, Decimal)
+        if isinstance(first, numbers) and isinstance(second, numbers):
+            return self.meet(first, second), None
+        if type(first) is not type(second):
+            raise InvalidValueError(
+                f"{typed[0]!r} and {typed[1]!r} cannot meet in {node.operator}",
+                found=f"{describe(first)} and {describe(second)}",
+            )
+        return first, self.column_of(typed[0])
+
+    def meet(self, first: ColumnType, second: ColumnType) -> ColumnType:
+        """The type in which two numbers meet."""
+        return first if first == second else common_number(first, second)
+
+    def _describe(self, column: Column | None, type_: ColumnType) -> str:
+        return _what(self._current, column) if column is not None else describe(type_)
+
+    # --- grouping ----------------------------------------------------------------------------------------------------
+
+    def _aggregated(self, statement: Select) -> bool:
+        return any(isinstance(each, Aggregate) for node in statement.outputs for each in walk(node))
+
+    def check_grouping(self, statement: Select, labels: dict[str, Expr]) -> None:
+        """Refuse what some engines answer by chance: a bare column beside aggregates, an aggregate in WHERE."""
+        for node in statement.where:
+            if any(isinstance(each, Aggregate) for each in walk(node)):
+                raise InvalidValueError("an aggregate stands in filter", remedy="use having for conditions on groups")
+        if not (statement.group_by or statement.having or self._aggregated(statement)):
+            return
+        self._labels = labels
+        keys = {self._bare(node).key for node in statement.group_by}
+        for node in (*statement.outputs, *statement.having, *(term.expression for term in statement.order_by)):
+            self._check_grouped(node, keys)
+        self._labels = {}
+
+    def _bare(self, node: Expr) -> Expr:
+        node = self.resolve(node)
+        return self._bare(node.operand) if isinstance(node, Label) else node
+
+    def _check_grouped(self, node: Expr, keys: set[Any]) -> None:
+        node = self._bare(node)
+        if isinstance(node, Aggregate) or node.key in keys:
+            return
+        if isinstance(node, ColumnRef):
+            raise InvalidValueError(
+                f"{node!r} stands beside aggregates and is not grouped",
+                remedy=f"add group_by({node!r}), or aggregate it",
+            )
+        for child in node.children():
+            self._check_grouped(child, keys)
+
+
+_ORDERINGS: Final = frozenset({"<", "<=", ">", ">="})
+
+_WRITERS: Final[dict[type[Expr], str]] = {
+    ColumnRef: "write_column",
+    Label: "write_label",
+    Comparison: "write_comparison",
+    Arithmetic: "write_arithmetic",
+    IsNull: "write_null_test",
+    InList: "write_in_list",
+    Junction: "write_junction",
+    Not: "write_not",
+    Match: "write_match",
+    Call: "write_call",
+    Aggregate: "write_aggregate",
+}
+
+
+def _whole(entity: Entity, columns: Sequence[Column]) -> tuple[Output, ...]:
+    return tuple(Output(column.type, column, entity) for column in columns)
+
+
+def _what(entity: Entity, column: Column) -> str:
+    return f"{entity.name}.{column.attribute}"
+
+
+def _integer(value: Any) -> int:
+    # Limits are checked where they are given; here they are int already.
+    return int(value)

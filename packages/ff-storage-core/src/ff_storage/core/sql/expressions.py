@@ -1,0 +1,675 @@
+"""Expressions: what a caller may say about rows, as immutable nodes without SQL.
+
+`Product.price > 100`, `F.status == "active"`, `func.sum(F.total)` build nodes; the compiler gives them words. Each node
+carries three things computed once, when it is made: `key`, a hashable description of its *shape* that holds no caller's
+value (so equal shapes share one compiled statement); `values`, those values in the order of the walk; and `depth`, which
+is bounded here so that nothing later recurses without end.
+
+To a type checker an expression has the type of its value: a comparison is a `bool`, a column a `Decimal`. `col` opens
+the methods (`col(Product.name).icontains("x")`), `not_` negates; at run time both are optional.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterator
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Protocol, TypeVar, cast, overload
+
+from ff_storage.core.errors import (
+    ConfigurationError,
+    IdentifierError,
+    InvalidValueError,
+    LimitExceededError,
+    UnsafeSQLError,
+    nearest,
+)
+from ff_storage.core.tables import Column, Table, check_identifier
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+T = TypeVar("T")
+
+MAX_DEPTH: Final = 100
+"""Levels of nesting; flat AND and OR lists do not nest."""
+
+MAX_TERMS: Final = 10_000
+"""Terms of one AND or OR, and elements of one `in_` list times ten."""
+
+NullsOrder = Literal["FIRST", "LAST"]
+
+
+class Entity(Protocol):
+    """What a table reference stands for; the model layer has one for each class. Hashed by identity."""
+
+    @property
+    def name(self) -> str:
+        """The class's name, for messages."""
+        ...
+
+    @property
+    def table(self) -> Table:
+        """The table description; foreign keys are resolved on first use."""
+        ...
+
+    def column(self, attribute: str) -> ColumnRef:
+        """The one `ColumnRef` of a field. Raises UnknownFieldError with the nearest match."""
+        ...
+
+
+class Expr:
+    """A node. Operators and methods make new nodes; nothing is ever changed."""
+
+    __slots__ = ("depth", "key", "values")
+
+    key: Hashable
+    values: tuple[Any, ...]
+    depth: int
+
+    __hash__ = object.__hash__
+
+    def children(self) -> tuple[Expr, ...]:
+        """The nodes below, in the order in which their `values` are joined."""
+        return ()
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("an SQL condition has no truth value here; combine with &, |, ~ or AND, OR, NOT")
+
+    # The comparisons are typed loosely on purpose: to a checker they happen on the column's own type.
+    def __eq__(self, other: object) -> Any:
+        if other is None:
+            return IsNull(self)
+        return Comparison("=", self, operand(other))
+
+    def __ne__(self, other: object) -> Any:
+        if other is None:
+            return IsNull(self, negated=True)
+        return Comparison("<>", self, operand(other))
+
+    def __lt__(self, other: Any) -> Any:
+        return Comparison("<", self, _ordered(other))
+
+    def __le__(self, other: Any) -> Any:
+        return Comparison("<=", self, _ordered(other))
+
+    def __gt__(self, other: Any) -> Any:
+        return Comparison(">", self, _ordered(other))
+
+    def __ge__(self, other: Any) -> Any:
+        return Comparison(">=", self, _ordered(other))
+
+    def __and__(self, other: Any) -> Any:
+        return Junction("AND", (self, condition(other)))
+
+    def __rand__(self, other: Any) -> Any:
+        return Junction("AND", (condition(other), self))
+
+    def __or__(self, other: Any) -> Any:
+        return Junction("OR", (self, condition(other)))
+
+    def __ror__(self, other: Any) -> Any:
+        return Junction("OR", (condition(other), self))
+
+    def __invert__(self) -> Any:
+        return negation(self)
+
+    def __add__(self, other: Any) -> Any:
+        return Arithmetic("+", self, operand(other))
+
+    def __radd__(self, other: Any) -> Any:
+        return Arithmetic("+", operand(other), self)
+
+    def __sub__(self, other: Any) -> Any:
+        return Arithmetic("-", self, operand(other))
+
+    def __rsub__(self, other: Any) -> Any:
+        return Arithmetic("-", operand(other), self)
+
+    def __mul__(self, other: Any) -> Any:
+        return Arithmetic("*", self, operand(other))
+
+    def __rmul__(self, other: Any) -> Any:
+        return Arithmetic("*", operand(other), self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return Arithmetic("/", self, operand(other))
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return Arithmetic("/", operand(other), self)
+
+    def in_(self, values: Collection[Any]) -> bool:
+        """True for rows whose value is one of `values`: an empty list is false, a None among them means NULL."""
+        return cast("bool", InList(self, values))
+
+    def not_in(self, values: Collection[Any]) -> bool:
+        """True for rows whose value is none of `values`. As in SQL, a NULL row is never "none of" a non-empty list."""
+        return cast("bool", InList(self, values, negated=True))
+
+    def between(self, low: Any, high: Any) -> bool:
+        """`low <= value <= high`, both ends included."""
+        return cast("bool", Junction("AND", (self >= low, self <= high)))
+
+    def is_null(self) -> bool:
+        """True for rows without a value."""
+        return cast("bool", IsNull(self))
+
+    def is_not_null(self) -> bool:
+        """True for rows with a value."""
+        return cast("bool", IsNull(self, negated=True))
+
+    def is_distinct_from(self, other: Any) -> bool:
+        """`!=` that treats NULL as a value: never NULL itself."""
+        return cast(
+            "bool", IsNull(self, negated=True) if other is None else Comparison("DISTINCT", self, operand(other))
+        )
+
+    def is_not_distinct_from(self, other: Any) -> bool:
+        """`==` that treats NULL as a value: never NULL itself."""
+        return cast("bool", IsNull(self) if other is None else Comparison("NOT DISTINCT", self, operand(other)))
+
+    def contains(self, text: str) -> bool:
+        """The value contains `text`, literally and case-sensitively."""
+        return cast("bool", Match("contains", self, text))
+
+    def icontains(self, text: str) -> bool:
+        """`contains`, without regard to case."""
+        return cast("bool", Match("contains", self, text, fold=True))
+
+    def startswith(self, text: str) -> bool:
+        """The value begins with `text`, literally and case-sensitively."""
+        return cast("bool", Match("startswith", self, text))
+
+    def istartswith(self, text: str) -> bool:
+        """`startswith`, without regard to case."""
+        return cast("bool", Match("startswith", self, text, fold=True))
+
+    def endswith(self, text: str) -> bool:
+        """The value ends with `text`, literally and case-sensitively."""
+        return cast("bool", Match("endswith", self, text))
+
+    def iendswith(self, text: str) -> bool:
+        """`endswith`, without regard to case."""
+        return cast("bool", Match("endswith", self, text, fold=True))
+
+    def like(self, pattern: str) -> bool:
+        r"""The value matches `pattern`, case-sensitively: `%` any text, `_` one character, `\` makes the next literal."""
+        return cast("bool", Match("like", self, pattern))
+
+    def ilike(self, pattern: str) -> bool:
+        """`like`, without regard to case."""
+        return cast("bool", Match("like", self, pattern, fold=True))
+
+    def asc(self, nulls: NullsOrder | None = None) -> Order:
+        """Ascending; NULLs first on every engine unless `nulls` says LAST."""
+        return Order(self, descending=False, nulls=nulls)
+
+    def desc(self, nulls: NullsOrder | None = None) -> Order:
+        """Descending; NULLs last on every engine unless `nulls` says FIRST."""
+        return Order(self, descending=True, nulls=nulls)
+
+    def label(self, name: str) -> Any:
+        """The same value under `name` in results, `order_by` and `having`."""
+        return Label(self, check_identifier(name, "a label"))
+
+
+class ColumnRef(Expr):
+    """A column of an entity. One object a column: its own identity is its key."""
+
+    __slots__ = ("column", "entity")
+
+    def __init__(self, entity: Entity, column: Column) -> None:
+        self.entity = entity
+        self.column = column
+        self.key = _Token()
+        self.values = ()
+        self.depth = 0
+
+    def __repr__(self) -> str:
+        return f"{self.entity.name}.{self.column.attribute}"
+
+
+class _Token:
+    """A key that equals nothing but itself. (A node cannot be its own key: its `==` builds a node.)"""
+
+    __slots__ = ()
+
+
+class Name(Expr):
+    """A field by name, resolved against the model of the query that uses it."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.key = name
+        self.values = ()
+        self.depth = 0
+
+    def __repr__(self) -> str:
+        return f"F.{self.name}"
+
+
+class Bound(Expr):
+    """A caller's value. It is sent as a parameter, never as text."""
+
+    __slots__ = ()
+
+    def __init__(self, value: Any) -> None:
+        self.key = _BOUND
+        self.values = (value,)
+        self.depth = 0
+
+    def __repr__(self) -> str:
+        return "?"
+
+
+_BOUND: Final = _Token()
+
+
+class Comparison(Expr):
+    """`left operator right`."""
+
+    __slots__ = ("left", "operator", "right")
+
+    def __init__(self, operator: str, left: Expr, right: Expr) -> None:
+        self.operator = operator
+        self.left = left
+        self.right = right
+        self.key = (operator, left.key, right.key)
+        self.values = left.values + right.values
+        self.depth = _deeper(left, right)
+
+    def children(self) -> tuple[Expr, ...]:
+        return (self.left, self.right)
+
+    def __repr__(self) -> str:
+        return f"({self.left!r} {self.operator} {self.right!r})"
+
+
+class Arithmetic(Comparison):
+    """`left operator right` with a number (or, for `+`, a text) as its value."""
+
+    __slots__ = ()
+
+
+class IsNull(Expr):
+    """`operand IS [NOT] NULL`."""
+
+    __slots__ = ("negated", "operand")
+
+    def __init__(self, operand: Expr, *, negated: bool = False) -> None:
+        self.operand = operand
+        self.negated = negated
+        self.key = ("NOTNULL" if negated else "ISNULL", operand.key)
+        self.values = operand.values
+        self.depth = _deeper(operand)
+
+    def children(self) -> tuple[Expr, ...]:
+        return (self.operand,)
+
+
+class InList(Expr):
+    """`operand [NOT] IN (items)`; the items are one value of the node, so the shape knows only their rough number."""
+
+    __slots__ = ("has_null", "items", "negated", "operand", "size")
+
+    def __init__(self, operand: Expr, values: Collection[Any], *, negated: bool = False) -> None:
+        if isinstance(values, str | bytes | Expr) or not isinstance(values, Collection):
+            raise InvalidValueError(
+                "in_ takes a list of values", found=f"a {type(values).__name__}", remedy="pass a list, tuple or set"
+            )
+        if len(values) > MAX_TERMS * 10:
+            raise LimitExceededError(f"in_ takes at most {MAX_TERMS * 10:,} values", found=f"{len(values):,}")
+        items = tuple(value for value in values if value is not None)
+        self.operand = operand
+        self.items = Bound(items)
+        self.negated = negated
+        self.has_null = len(items) < len(values)
+        self.size = _bucket(len(items))
+        self.key = ("IN", operand.key, self.size, self.has_null, negated)
+        self.values = (*operand.values, items)
+        self.depth = _deeper(operand)
+
+    def children(self) -> tuple[Expr, ...]:
+        return (self.operand, self.items)
+
+
+class Match(Expr):
+    """A text match. `kind` is contains, startswith, endswith or like; `fold` ignores case."""
+
+    __slots__ = ("fold", "kind", "operand", "pattern")
+
+    def __init__(self, kind: str, operand: Expr, text: str, *, fold: bool = False) -> None:
+        if not isinstance(text, str):
+            raise InvalidValueError(f"{kind} takes a str", found=f"a {type(text).__name__}")
+        self.kind = kind
+        self.fold = fold
+        self.operand = operand
+        self.pattern = Bound(text)
+        self.key = (kind, fold, operand.key)
+        self.values = (*operand.values, text)
+        self.depth = _deeper(operand)
+
+    def children(self) -> tuple[Expr, ...]:
+        return (self.operand, self.pattern)
+
+
+class Junction(Expr):
+    """`term AND term …` or `term OR term …`; nested ones of the same kind are made flat."""
+
+    __slots__ = ("operator", "terms")
+
+    def __init__(self, operator: Literal["AND", "OR"], terms: tuple[Expr, ...]) -> None:
+        flat: list[Expr] = []
+        for term in terms:
+            if isinstance(term, Junction) and term.operator == operator:
+                flat.extend(term.terms)
+            else:
+                flat.append(term)
+        if len(flat) > MAX_TERMS:
+            raise LimitExceededError(
+                f"{operator} takes at most {MAX_TERMS:,} conditions", remedy="use in_ for many values of one column"
+            )
+        self.operator = operator
+        self.terms = tuple(flat)
+        self.key = (operator, *[term.key for term in flat])
+        self.values = tuple([value for term in flat for value in term.values])
+        self.depth = _deeper(*flat)
+
+    def children(self) -> tuple[Expr, ...]:
+        return self.terms
+
+    def __repr__(self) -> str:
+        return "(" + f" {self.operator} ".join(map(repr, self.terms)) + ")"
+
+
+class Not(Expr):
+    """`NOT operand`."""
+
+    __slots__ = ("operand",)
+
+    def __init__(self, operand: Expr) -> None:
+        self.operand = operand
+        self.key = ("NOT", operand.key)
+        self.values = operand.values
+        self.depth = _deeper(operand)
+
+    def children(self) -> tuple[Expr, ...]:
+        return (self.operand,)
+
+
+class Call(Expr):
+    """A scalar function of the allow-list."""
+
+    __slots__ = ("arguments", "function")
+
+    def __init__(self, function: str, arguments: tuple[Expr, ...]) -> None:
+        self.function = function
+        self.arguments = arguments
+        self.key = (function, *[argument.key for argument in arguments])
+        self.values = tuple([value for argument in arguments for value in argument.values])
+        self.depth = _deeper(*arguments)
+
+    def children(self) -> tuple[Expr, ...]:
+        return self.arguments
+
+
+class Aggregate(Expr):
+    """count, sum, avg, min or max; `argument` None is `count(*)`."""
+
+    __slots__ = ("argument", "distinct", "function")
+
+    def __init__(self, function: str, argument: Expr | None, *, distinct: bool = False) -> None:
+        self.function = function
+        self.argument = argument
+        self.distinct = distinct
+        self.key = (function, distinct, argument.key if argument is not None else None)
+        self.values = argument.values if argument is not None else ()
+        self.depth = _deeper(argument) if argument is not None else 1
+
+    def children(self) -> tuple[Expr, ...]:
+        return () if self.argument is None else (self.argument,)
+
+    def __repr__(self) -> str:
+        return f"func.{self.function}({'' if self.argument is None else repr(self.argument)})"
+
+
+class Label(Expr):
+    """An expression under a name."""
+
+    __slots__ = ("name", "operand")
+
+    def __init__(self, operand: Expr, name: str) -> None:
+        self.operand = operand
+        self.name = name
+        self.key = ("AS", name, operand.key)
+        self.values = operand.values
+        self.depth = _deeper(operand)
+
+    def children(self) -> tuple[Expr, ...]:
+        return (self.operand,)
+
+
+class Order:
+    """One term of ORDER BY."""
+
+    __slots__ = ("descending", "expression", "key", "nulls")
+
+    def __init__(self, expression: Expr, *, descending: bool = False, nulls: NullsOrder | None = None) -> None:
+        if nulls not in (None, "FIRST", "LAST"):
+            raise InvalidValueError("nulls must be 'FIRST', 'LAST' or None", found=ascii(nulls)[:100])
+        self.expression = expression
+        self.descending = descending
+        self.nulls = nulls
+        self.key = (expression.key, descending, nulls)
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """The values of the ordered expression."""
+        return self.expression.values
+
+
+def _deeper(*nodes: Expr) -> int:
+    depth = 1
+    for node in nodes:
+        if node.depth >= depth:
+            depth = node.depth + 1
+    if depth > MAX_DEPTH:
+        raise LimitExceededError(
+            f"a condition nests more than {MAX_DEPTH} levels deep", remedy="flatten it, or use in_ for many values"
+        )
+    return depth
+
+
+def _bucket(size: int) -> int:
+    # Lists are padded to a few sizes, so that a handful of statements serve every length.
+    return 0 if size == 0 else 1 << (size - 1).bit_length()
+
+
+def operand(value: Any) -> Expr:
+    """The node of a value on one side of an operator."""
+    return value if isinstance(value, Expr) else Bound(value)
+
+
+def _ordered(value: Any) -> Expr:
+    if value is None:
+        raise InvalidValueError("None has no order", remedy="use == None or is_null()")
+    return value if isinstance(value, Expr) else Bound(value)
+
+
+def condition(value: Any) -> Expr:
+    """`value`, when it is an expression. A real bool, a string of SQL or anything else is refused."""
+    if isinstance(value, Expr):
+        return value
+    if isinstance(value, bool):
+        raise InvalidValueError(
+            "a condition must be an expression",
+            found=f"the Python value {value}",
+            remedy="compare a field of the model's class (Product.price > 1) or F (F.price > 1), not of an instance",
+        )
+    if isinstance(value, str):
+        raise UnsafeSQLError("a condition must be an expression", found="a str", remedy="write F.name == value")
+    raise InvalidValueError("a condition must be an expression", found=f"a {type(value).__name__}")
+
+
+def negation(node: Expr) -> Expr:
+    """`NOT node`; two of them cancel out."""
+    return node.operand if isinstance(node, Not) else Not(node)
+
+
+def field_ref(value: Any, what: str) -> Expr:
+    """An expression, or a field's name. Text that is no identifier never gets further."""
+    if isinstance(value, Expr):
+        return value
+    return Name(check_identifier(value, f"the field given to {what}"))
+
+
+def order_term(value: Any) -> Order:
+    """An Order, an expression (ascending), or a field's name with an optional leading `-` for descending."""
+    if isinstance(value, Order):
+        return value
+    if isinstance(value, str) and value[:1] == "-":
+        return Order(field_ref(value[1:], "order_by"), descending=True)
+    return Order(field_ref(value, "order_by"))
+
+
+def walk(node: Expr) -> Iterator[Expr]:
+    """`node` and everything below it, in the order of `values`."""
+    for child in node.children():
+        yield from walk(child)
+    yield node
+
+
+class FieldFactory:
+    """`F`: fields by name, `F.price` or `F["price"]`, resolved by the query that uses them."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"F has no field {name!r}: a field's name does not begin with an underscore")
+        return Name(check_identifier(name, "a field's name"))
+
+    def __getitem__(self, name: str) -> Any:
+        return Name(check_identifier(name, "a field's name"))
+
+    def __repr__(self) -> str:
+        return "F"
+
+
+F: Final = FieldFactory()
+
+
+class UnknownFunction(IdentifierError, AttributeError):
+    """`func` has no such function."""
+
+
+class FunctionFactory:
+    """`func`: the functions that mean the same on every engine. To a checker a call has the type of its value."""
+
+    __slots__ = ()
+
+    def count(self, field: Any = None, *, distinct: bool = False) -> int:
+        """The number of rows, or of rows whose `field` is not NULL, or of its distinct values."""
+        if field is None and distinct:
+            raise InvalidValueError("count(distinct=True) needs a field")
+        return cast(
+            "int", Aggregate("count", None if field is None else field_ref(field, "func.count"), distinct=distinct)
+        )
+
+    def sum(self, field: T, *, distinct: bool = False) -> T | None:
+        """The sum; None of no rows. Exact for integers and Decimals, and never wrapped around."""
+        return cast("T | None", Aggregate("sum", field_ref(field, "func.sum"), distinct=distinct))
+
+    @overload
+    def avg(self, field: int | float | None, *, distinct: bool = False) -> float | None: ...
+    @overload
+    def avg(self, field: Decimal | None, *, distinct: bool = False) -> Decimal | None: ...
+    def avg(self, field: Any, *, distinct: bool = False) -> Any:
+        """The mean; None of no rows. A float, or for a Decimal column a Decimal with four more digits, rounded half up."""
+        return Aggregate("avg", field_ref(field, "func.avg"), distinct=distinct)
+
+    def min(self, field: T) -> T | None:
+        """The smallest value; None of no rows."""
+        return cast("T | None", Aggregate("min", field_ref(field, "func.min")))
+
+    def max(self, field: T) -> T | None:
+        """The largest value; None of no rows."""
+        return cast("T | None", Aggregate("max", field_ref(field, "func.max")))
+
+    def lower(self, field: T) -> T:
+        """The text in lower case, by Unicode where the engine can."""
+        return cast("T", Call("lower", (field_ref(field, "func.lower"),)))
+
+    def upper(self, field: T) -> T:
+        """The text in upper case, by Unicode where the engine can."""
+        return cast("T", Call("upper", (field_ref(field, "func.upper"),)))
+
+    def length(self, field: str | None) -> int:
+        """The number of code points."""
+        return cast("int", Call("length", (field_ref(field, "func.length"),)))
+
+    def coalesce(self, field: T | None, default: T) -> T:
+        """The value, or `default` where it is NULL."""
+        return cast("T", Call("coalesce", (field_ref(field, "func.coalesce"), operand(default))))
+
+    def __getattr__(self, name: str) -> NoReturn:
+        known = [each for each in dir(type(self)) if not each.startswith("_")]
+        raise UnknownFunction(f"func has no function {name[:80]!r}", remedy=nearest(name, known))
+
+    def __repr__(self) -> str:
+        return "func"
+
+
+func: Final = FunctionFactory()
+
+
+if TYPE_CHECKING:
+
+    class _Column(Expr):
+        """What `col` gives to a type checker: the methods of an expression, with comparisons as `bool`."""
+
+        def __eq__(self, other: object) -> bool: ...
+        def __ne__(self, other: object) -> bool: ...
+        def __lt__(self, other: Any) -> bool: ...
+        def __le__(self, other: Any) -> bool: ...
+        def __gt__(self, other: Any) -> bool: ...
+        def __ge__(self, other: Any) -> bool: ...
+
+
+def col(field: Any) -> _Column:
+    """The expression of a field, with its methods visible to type checkers: `col(Product.name).icontains("x")`.
+
+    Raises ConfigurationError for anything but an expression, such as an instance's value.
+    """
+    if not isinstance(field, Expr):
+        raise ConfigurationError(
+            "col takes a field of a model class", found=f"a {type(field).__name__}", remedy="write col(Product.name)"
+        )
+    return cast("_Column", field)
+
+
+def not_(value: bool) -> bool:  # noqa: FBT001 - a condition has the type bool to a checker
+    """True where `value` is false; `~` for type checkers."""
+    return cast("bool", negation(condition(value)))
+
+
+def _join(operator: Literal["AND", "OR"], conditions: tuple[Any, ...]) -> bool:
+    if not conditions:
+        raise InvalidValueError(f"{operator} needs at least one condition")
+    terms = tuple(condition(each) for each in conditions)
+    return cast("bool", terms[0] if len(terms) == 1 else Junction(operator, terms))
+
+
+def AND(*conditions: bool) -> bool:  # noqa: N802 - the published name
+    """True where all of `conditions` are."""
+    return _join("AND", conditions)
+
+
+def OR(*conditions: bool) -> bool:  # noqa: N802 - the published name
+    """True where any of `conditions` is."""
+    return _join("OR", conditions)
+
+
+def NOT(value: bool) -> bool:  # noqa: FBT001, N802 - the published style
+    """True where `value` is false."""
+    return not_(value)
