@@ -1,0 +1,130 @@
+"""Deleting a row and keeping the promises of those who reference it.
+
+Soft deletion fires no ON DELETE in any database, so the library applies the rules: live RESTRICT children refuse the
+deletion, CASCADE deletes them in their own way, SET NULL leaves them (they load the parent as None, and find it again
+when it is restored). A row that is deleted for good follows the same rules before the engine's own constraints see it,
+so that history is kept and the tenant column of a composite key is never cleared. The caller runs the program in one
+transaction whenever `is_referenced`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ff_storage.core.context import TenantScope
+from ff_storage.core.errors import ForeignKeyViolation
+from ff_storage.core.history.none import exists
+from ff_storage.core.history.strategy import Guard, Write, strategy_of
+from ff_storage.core.model.registry import referencing
+from ff_storage.core.program import Fetch, Program, Row
+from ff_storage.core.sql.compiler import prepare
+from ff_storage.core.sql.expressions import Bound, Comparison, Expr
+from ff_storage.core.sql.scope import Scope
+from ff_storage.core.sql.statements import Select
+from ff_storage.core.tables import Action, Column, ForeignKey
+
+if TYPE_CHECKING:
+    from ff_storage.core.model.entity import ModelEntity
+
+Seen = set[tuple[Any, ...]]
+
+
+def is_referenced(entity: ModelEntity) -> bool:
+    """Whether any model references this one, so that a deletion is more than one statement."""
+    return bool(referencing(entity.table))
+
+
+def delete_rows(
+    write: Write, where: Sequence[Expr], *, hard: bool = False, seen: Seen | None = None
+) -> Program[int]:
+    """Delete the rows under `where` that are in scope, their references first; the result is the number of rows.
+
+    Raises ForeignKeyViolation when a RESTRICT child exists; then nothing may be committed.
+    """
+    hard = hard or write.table.deleted_at is None
+    references = referencing(write.table)
+    if references:
+        seen = set() if seen is None else seen
+        for row in (yield from _rows(write, where)):
+            mark = (write.entity, *[row[name] for name in write.table.primary_key])
+            if mark in seen:
+                continue
+            seen.add(mark)
+            for child, key in references:
+                yield from _apply(write, row, child, key, hard=hard, seen=seen)
+    return (yield from strategy_of(write.entity).delete(write, where, hard=hard))
+
+
+def _apply(
+    write: Write, row: dict[str, Any], child: ModelEntity, key: ForeignKey, *, hard: bool, seen: Seen
+) -> Program[None]:
+    """One reference's rule for one deleted row."""
+    conditions = _matching(child, key, row)
+    if conditions is None:
+        return
+    # The key names the rows, tenant included where there is one; the caller's scope chose the parent already.
+    children = write.on(child, Scope(TenantScope(everything=True), include_deleted=hard))
+    if key.on_delete is Action.CASCADE:
+        yield from delete_rows(children, conditions, hard=hard, seen=seen)
+    elif key.on_delete is Action.SET_NULL:
+        if hard:
+            yield from _clear(children, key, conditions)
+    elif not _same_row(write, child, key) and (yield from exists(children, conditions, children.scope)):
+        raise ForeignKeyViolation(
+            f"a {write.entity.name} cannot be deleted while a {child.name} references it",
+            found=f"{key.name} says {key.on_delete.value}",
+            remedy=f"delete or move the {child.name} rows first",
+        )
+
+
+def _same_row(write: Write, child: ModelEntity, key: ForeignKey) -> bool:
+    # A key that references itself column by column holds for the row being deleted.
+    return child is write.entity and key.columns == key.target_columns
+
+
+def _matching(child: ModelEntity, key: ForeignKey, row: dict[str, Any]) -> tuple[Expr, ...] | None:
+    values = [row[name] for name in key.target_columns]
+    if any(value is None for value in values):
+        return None
+    columns = child.table.by_name
+    return tuple(
+        Comparison("=", child.column(columns[name].attribute), Bound(value))
+        for name, value in zip(key.columns, values, strict=True)
+    )
+
+
+def _clear(children: Write, key: ForeignKey, conditions: Sequence[Expr]) -> Program[None]:
+    """Set the referencing columns of the children to NULL, through their own strategy."""
+    table = children.table
+    names = key.set_null or tuple(name for name in key.columns if name != table.tenant)
+    changes = {table.by_name[name].attribute: None for name in names}
+    strategy = strategy_of(children.entity)
+    for row in (yield from _rows(children, conditions)):
+        tenants = TenantScope((row[table.tenant],), strict=True) if table.tenant is not None else None
+        scope = Scope(tenants, include_deleted=children.scope.include_deleted)
+        identity = tuple(row[name] for name in table.identity)
+        yield from strategy.update(children.on(children.entity, scope), identity, changes, Guard())
+
+
+def _rows(write: Write, where: Sequence[Expr]) -> Program[list[dict[str, Any]]]:
+    """The rows under `where`: what any key could reference, as canonical values by column name."""
+    table = write.table
+    wanted = set(table.primary_key)
+    for _, key in referencing(table):
+        wanted.update(key.target_columns)
+    columns = tuple(column for column in table.columns if column.name in wanted)
+    outputs = tuple(write.entity.column(column.attribute) for column in columns)
+    key = ("delete rows", write.entity, tuple(sorted(wanted)), tuple(node.key for node in where))
+    statement = Select(write.entity, outputs, tuple(where))
+    compiled = prepare(write.dialect, key, write.scope, lambda: statement)
+    rows: list[Row] = yield Fetch(compiled.text, compiled.bind(statement.values + write.scope.values))
+    return [_decoded(write, columns, row) for row in rows]
+
+
+def _decoded(write: Write, columns: Sequence[Column], row: Row) -> dict[str, Any]:
+    decoded: dict[str, Any] = {}
+    for column, value in zip(columns, row, strict=True):
+        decode = write.dialect.decoder(column.type)
+        decoded[column.name] = value if decode is None or value is None else decode(value)
+    return decoded

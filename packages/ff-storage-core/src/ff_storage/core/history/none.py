@@ -1,0 +1,136 @@
+"""The strategy `none`: rows are updated in place, and what they were is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, ClassVar
+
+from ff_storage.core.errors import AmbiguousRow, ConcurrencyError, NoResultFound
+from ff_storage.core.history.rows import (
+    DELETED_BY,
+    UPDATED_AT,
+    UPDATED_BY,
+    insertion,
+    key_conditions,
+    stored_columns,
+)
+from ff_storage.core.history.strategy import Guard, Key, Values, Write
+from ff_storage.core.program import Execute, ExecuteMany, Fetch, Program, Row
+from ff_storage.core.sql.compiler import prepare
+from ff_storage.core.sql.expressions import Arithmetic, Bound, Expr, IsNull
+from ff_storage.core.sql.scope import Scope
+from ff_storage.core.sql.statements import Delete, Select, Update, assignment
+from ff_storage.core.tables import Column, Table
+
+
+class NoHistory:
+    """Insert, update and delete as the database does them; soft deletion marks the row."""
+
+    name: ClassVar[str] = "none"
+
+    def auxiliary_tables(self, table: Table) -> tuple[Table, ...]:
+        return ()
+
+    def insert(self, write: Write, values: Values) -> Program[Row]:
+        columns = tuple(column for column in stored_columns(write.table) if column.attribute in values)
+        whole = columns == write.table.columns
+        compiled = insertion(write, columns, returning=not whole)
+        parameters = compiled.bind([values[column.attribute] for column in columns])
+        if whole:
+            # Every column was written, so the parameters are the stored row: nothing needs to be read back.
+            yield Execute(compiled.text, parameters)
+            return tuple(parameters)
+        rows: list[Row] = yield Fetch(compiled.text, parameters)
+        return rows[0]
+
+    def insert_many(self, write: Write, rows: Iterable[Values]) -> Program[int]:
+        columns = stored_columns(write.table)
+        compiled = insertion(write, columns, returning=False)
+        attributes = [column.attribute for column in columns]
+
+        def parameters() -> Iterator[list[Any]]:
+            bind = compiled.bind
+            for row in rows:
+                yield bind([row[attribute] for attribute in attributes])
+
+        count: int = yield ExecuteMany(compiled.text, parameters())
+        return count
+
+    def update(self, write: Write, key: Key, changes: Values, guard: Guard) -> Program[Row]:
+        table = write.table
+        found = key_conditions(write, key)
+        sets = [assignment(table.by_attribute[name], value) for name, value in changes.items()]
+        statement = Update(
+            write.entity, tuple(sets + self._touched(write)), found + guard.conditions, returning=table.columns
+        )
+        compiled = prepare(write.dialect, statement.key, write.scope, lambda: statement)
+        rows: list[Row] = yield Fetch(compiled.text, compiled.bind(statement.values + write.scope.values))
+        if len(rows) > 1:
+            raise AmbiguousRow(
+                f"the key names {len(rows)} rows of {write.entity.name} in different tenants", remedy="pass one tenant_id"
+            )
+        if rows:
+            return rows[0]
+        if guard.conditions and (yield from self._exists(write, found)):
+            raise ConcurrencyError(
+                f"the {write.entity.name} changed since it was read", remedy="read it again and repeat the change"
+            )
+        raise NoResultFound(f"there is no {write.entity.name} with that key in scope")
+
+    def delete(self, write: Write, where: Sequence[Expr], *, hard: bool) -> Program[int]:
+        table = write.table
+        if hard or table.deleted_at is None:
+            removal = Delete(write.entity, tuple(where))
+            compiled = prepare(write.dialect, removal.key, write.scope, lambda: removal)
+            count: int = yield Execute(compiled.text, compiled.bind(removal.values + write.scope.values))
+            return count
+        sets = [assignment(table.by_name[table.deleted_at], write.now), *self._touched(write)]
+        if DELETED_BY in table.by_attribute:
+            sets.append(assignment(table.by_attribute[DELETED_BY], write.actor))
+        statement = Update(write.entity, tuple(sets), tuple(where))
+        compiled = prepare(write.dialect, statement.key, write.scope, lambda: statement)
+        count = yield Execute(compiled.text, compiled.bind(statement.values + write.scope.values))
+        return count
+
+    def restore(self, write: Write, key: Key) -> Program[Row | None]:
+        table = write.table
+        if table.deleted_at is None:
+            return None
+        scope = write.scope.with_deleted(True)
+        deleted = IsNull(write.entity.column(table.by_name[table.deleted_at].attribute), negated=True)
+        sets = [assignment(table.by_name[table.deleted_at], None), *self._touched(write)]
+        if DELETED_BY in table.by_attribute:
+            sets.append(assignment(table.by_attribute[DELETED_BY], None))
+        statement = Update(write.entity, tuple(sets), (*key_conditions(write, key), deleted), returning=table.columns)
+        compiled = prepare(write.dialect, statement.key, scope, lambda: statement)
+        rows: list[Row] = yield Fetch(compiled.text, compiled.bind(statement.values + scope.values))
+        if len(rows) > 1:
+            raise AmbiguousRow(
+                f"the key names {len(rows)} rows of {write.entity.name} in different tenants", remedy="pass one tenant_id"
+            )
+        return rows[0] if rows else None
+
+    def _touched(self, write: Write) -> list[tuple[Column, Expr]]:
+        """What every change of a row also sets."""
+        table = write.table
+        sets: list[tuple[Column, Expr]] = []
+        if UPDATED_AT in table.by_attribute:
+            sets.append(assignment(table.by_attribute[UPDATED_AT], write.now))
+        if UPDATED_BY in table.by_attribute and write.actor is not None:
+            sets.append(assignment(table.by_attribute[UPDATED_BY], write.actor))
+        if table.version is not None:
+            column = table.by_name[table.version]
+            sets.append((column, Arithmetic("+", write.entity.column(column.attribute), Bound(1))))
+        return sets
+
+    def _exists(self, write: Write, where: tuple[Expr, ...]) -> Program[bool]:
+        return (yield from exists(write, where, write.scope))
+
+
+def exists(write: Write, where: tuple[Expr, ...], scope: Scope) -> Program[bool]:
+    """Whether a row of the write's entity holds under `where` within `scope`."""
+    statement = Select(write.entity, (), where, form="exists")
+    key = ("exists", write.entity, tuple(node.key for node in where))
+    compiled = prepare(write.dialect, key, scope, lambda: statement)
+    rows: list[Row] = yield Fetch(compiled.text, compiled.bind(statement.values + scope.values))
+    return bool(rows[0][0])

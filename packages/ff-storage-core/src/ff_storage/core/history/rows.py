@@ -1,0 +1,78 @@
+"""Rows as written: which columns a write carries, and what the library itself puts into them.
+
+The audit columns (who and when), the tenant and the version are the library's: a caller never sets them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ff_storage.core.errors import InvalidValueError
+from ff_storage.core.history.strategy import Key, Write
+from ff_storage.core.sql.compiler import Compiled, prepare
+from ff_storage.core.sql.expressions import Bound, Comparison, Expr
+from ff_storage.core.sql.statements import Insert
+from ff_storage.core.tables import Column, Table
+
+CREATED_AT: Final = "created_at"
+CREATED_BY: Final = "created_by"
+UPDATED_AT: Final = "updated_at"
+UPDATED_BY: Final = "updated_by"
+DELETED_BY: Final = "deleted_by"
+
+
+def managed(table: Table) -> frozenset[str]:
+    """The attributes that only the library writes."""
+    names = {CREATED_AT, CREATED_BY, UPDATED_AT, UPDATED_BY, DELETED_BY} & table.by_attribute.keys()
+    for name in (table.deleted_at, table.version):
+        if name is not None:
+            names.add(table.by_name[name].attribute)
+    return frozenset(names)
+
+
+def stored_columns(table: Table) -> tuple[Column, ...]:
+    """The columns that a statement may write: all but the generated ones."""
+    return tuple(column for column in table.columns if column.generated is None)
+
+
+def stamped(write: Write, values: Mapping[str, Any], tenant: Any) -> dict[str, Any]:
+    """The values of a new row, with the library's own columns filled in."""
+    table = write.table
+    row = dict(values)
+    known = table.by_attribute
+    for attribute in (CREATED_AT, UPDATED_AT):
+        if attribute in known:
+            row[attribute] = write.now
+    for attribute in (CREATED_BY, UPDATED_BY):
+        if attribute in known:
+            row[attribute] = write.actor
+    if table.version is not None:
+        row[table.by_name[table.version].attribute] = 1
+    if table.tenant is not None:
+        row[table.by_name[table.tenant].attribute] = tenant
+    return row
+
+
+def insertion(write: Write, columns: tuple[Column, ...], *, returning: bool) -> Compiled:
+    """The compiled INSERT of `columns`; with `returning`, it reads the whole row back."""
+    statement = Insert(write.entity, columns, write.table.columns if returning else ())
+    return prepare(write.dialect, statement.key, write.scope, lambda: statement)
+
+
+def key_conditions(write: Write, key: Key) -> tuple[Expr, ...]:
+    """`identity = key`, column by column."""
+    table = write.table
+    if len(key) != len(table.identity):
+        names = ", ".join(table.by_name[name].attribute for name in table.identity)
+        raise InvalidValueError(f"the key of a {write.entity.name} is ({names})", found=f"{len(key)} values")
+    return tuple(
+        Comparison("=", write.entity.column(table.by_name[name].attribute), Bound(_present(write, name, value)))
+        for name, value in zip(table.identity, key, strict=True)
+    )
+
+
+def _present(write: Write, name: str, value: Any) -> Any:
+    if value is None:
+        raise InvalidValueError(f"{write.entity.name}.{name} is part of the key", found="None")
+    return value

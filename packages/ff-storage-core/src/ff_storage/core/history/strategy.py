@@ -1,0 +1,91 @@
+"""What a temporal strategy is: a few programs that write rows.
+
+A strategy decides what happens to a row that changes: `none` overwrites it, others keep what was. Strategies are
+registered through the plugin hooks and never see a connection; each method is a sans-I/O program. Reads need no
+strategy: the compiler's scope already knows which rows are current.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from ff_storage.core.plugins import registry
+from ff_storage.core.program import Program, Row
+from ff_storage.core.sql.dialect import Dialect
+from ff_storage.core.sql.expressions import Expr
+from ff_storage.core.sql.scope import Scope
+from ff_storage.core.tables import Table
+
+if TYPE_CHECKING:
+    from ff_storage.core.model.entity import ModelEntity
+
+Values = Mapping[str, Any]
+"""Field values by attribute."""
+
+Key = tuple[Any, ...]
+"""The values of a table's identity (the primary key without the tenant), in its order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """The circumstances of a write: on what, under which scope, in which dialect, by whom and when (aware, UTC)."""
+
+    entity: ModelEntity
+    scope: Scope
+    dialect: Dialect
+    actor: Any
+    now: dt.datetime
+
+    @property
+    def table(self) -> Table:
+        """The table that is written."""
+        return self.entity.table
+
+    def on(self, entity: ModelEntity, scope: Scope) -> Write:
+        """The same write, carried on to the rows of another entity."""
+        return Write(entity, scope, self.dialect, self.actor, self.now)
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Conditions that must still hold when the row is written; when they do not, nothing is (ConcurrencyError)."""
+
+    conditions: tuple[Expr, ...] = ()
+
+
+class TemporalStrategy(Protocol):
+    """The programs of one way to keep history."""
+
+    name: ClassVar[str]
+
+    def auxiliary_tables(self, table: Table) -> tuple[Table, ...]:
+        """The further tables that a model of this strategy needs."""
+        ...
+
+    def insert(self, write: Write, values: Values) -> Program[Row]:
+        """Write one new row; the result is the row as stored, in driver values and the table's column order."""
+        ...
+
+    def insert_many(self, write: Write, rows: Iterable[Values]) -> Program[int]:
+        """Write new rows, all or none; the result is their number."""
+        ...
+
+    def update(self, write: Write, key: Key, changes: Values, guard: Guard) -> Program[Row]:
+        """Change one row; the result is the row as stored. Raises NoResultFound, ConcurrencyError, AmbiguousRow."""
+        ...
+
+    def delete(self, write: Write, where: Sequence[Expr], *, hard: bool) -> Program[int]:
+        """Delete the rows under `where`, softly or for good; the result is their number."""
+        ...
+
+    def restore(self, write: Write, key: Key) -> Program[Row | None]:
+        """Undo the soft deletion of one row; None when no deleted row has that key."""
+        ...
+
+
+def strategy_of(entity: ModelEntity) -> TemporalStrategy:
+    """The strategy that an entity's model declares. Raises PluginError when its part is gone or broken."""
+    return registry().strategy(entity.strategy).load()()

@@ -1,0 +1,464 @@
+"""`Query`: what rows to read, said step by step.
+
+A query is immutable: every step returns a new one. Building it also builds its shape, so that at the terminal the
+compiled statement is one dictionary look-up away. Each terminal takes the pool or the transaction first; it reads the
+scope when it is *called*, raises bad input then, and does its I/O when awaited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Coroutine, Hashable
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
+from weakref import WeakKeyDictionary
+
+from ff_storage.core.context import TenantScope
+from ff_storage.core.errors import ConfigurationError, InvalidValueError, MultipleResultsFound, NoResultFound
+from ff_storage.core.query.results import Build, Prepared, models, objects, target_fields, target_names, tuples
+from ff_storage.core.sql.compiler import remember
+from ff_storage.core.sql.expressions import (
+    ColumnRef,
+    Entity,
+    Expr,
+    Name,
+    Order,
+    condition,
+    field_ref,
+    order_term,
+    walk,
+)
+from ff_storage.core.sql.scope import Scope, capture
+from ff_storage.core.sql.statements import Select, SelectForm
+
+if TYPE_CHECKING:
+    from ff_storage.core.database.connection import Executor
+    from ff_storage.core.sql.dialect import Dialect
+
+R = TypeVar("R")
+D = TypeVar("D")
+T1 = TypeVar("T1")
+T2 = TypeVar("T2")
+T3 = TypeVar("T3")
+T4 = TypeVar("T4")
+T5 = TypeVar("T5")
+T6 = TypeVar("T6")
+T7 = TypeVar("T7")
+T8 = TypeVar("T8")
+
+MAX_ROWS: Final = 2**63 - 1
+STREAM_BATCH: Final = 1000
+"""Rows a stream fetches at a time."""
+
+
+class Query(Generic[R]):
+    """Rows of a model. `Query(M)` yields models, `select(…)` typed tuples, `into(Dto)` instances of a class.
+
+    `validate=True` runs Pydantic's validation on every row; by default rows of the database are trusted, and only
+    fields that transform are converted.
+    """
+
+    _model: type[Any]
+    _entity: Entity
+    _outputs: tuple[Expr, ...] | None
+    _where: tuple[Expr, ...]
+    _group_by: tuple[Expr, ...]
+    _having: tuple[Expr, ...]
+    _order_by: tuple[Order, ...]
+    _limit: int | None
+    _offset: int | None
+    _distinct: bool
+    _into: type[Any] | None
+    _validate: bool
+    _include_deleted: bool
+
+    def __init__(self, model: type[R], *, validate: bool = False) -> None:
+        entity = getattr(model, "__ff_entity__", None)
+        if entity is None:
+            raise ConfigurationError(
+                "Query takes a PydanticModel class with a table", found=repr(model)[:100], remedy="pass the class itself"
+            )
+        self.__dict__.update(_EMPTY)
+        self._model = model
+        self._entity = entity
+        self._validate = validate
+
+    # --- steps -------------------------------------------------------------------------------------------------------
+
+    def _with(self, **changes: Any) -> Any:
+        twin = object.__new__(type(self))
+        twin.__dict__ = {**self.__dict__, **changes}
+        return twin
+
+    def copy(self) -> Query[R]:
+        """An equal query. (Steps never change one, so a copy is seldom needed.)"""
+        return cast("Query[R]", self._with())
+
+    def filter(self, *conditions: bool) -> Query[R]:
+        """Keep the rows for which every condition holds. Raises UnknownFieldError for a name the model lacks."""
+        terms = tuple([self._known(condition(each)) for each in conditions])
+        return cast("Query[R]", self._with(_where=self._where + terms))
+
+    def filter_by(self, **values: Any) -> Query[R]:
+        """Keep the rows whose fields equal `values`; None means NULL."""
+        return self.filter(*[self._entity.column(name) == value for name, value in values.items()])
+
+    def order_by(self, *terms: Any) -> Query[R]:
+        """Sort by fields, `.asc()`/`.desc()` terms, or names (`"name"`, `"-price"` for descending)."""
+        return cast("Query[R]", self._with(_order_by=self._order_by + tuple([order_term(term) for term in terms])))
+
+    def limit(self, n: int) -> Query[R]:
+        """Return at most `n` rows."""
+        return cast("Query[R]", self._with(_limit=_row_count("limit", n)))
+
+    def offset(self, n: int) -> Query[R]:
+        """Skip the first `n` rows."""
+        return cast("Query[R]", self._with(_offset=_row_count("offset", n)))
+
+    def distinct(self) -> Query[R]:
+        """Return each result once."""
+        return cast("Query[R]", self._with(_distinct=True))
+
+    def include_deleted(self) -> Query[R]:
+        """Count soft-deleted rows too."""
+        return cast("Query[R]", self._with(_include_deleted=True))
+
+    def group_by(self, *fields: Any) -> Query[R]:
+        """Make one result of each group of rows that agree in `fields`."""
+        return cast("Query[R]", self._with(_group_by=self._group_by + tuple([field_ref(each, "group_by") for each in fields])))
+
+    def having(self, *conditions: bool) -> Query[R]:
+        """Keep the groups for which every condition holds; labels of `select` may be named."""
+        return cast("Query[R]", self._with(_having=self._having + tuple([condition(each) for each in conditions])))
+
+    @overload
+    def select(self, a: T1, /) -> Query[tuple[T1]]: ...
+    @overload
+    def select(self, a: T1, b: T2, /) -> Query[tuple[T1, T2]]: ...
+    @overload
+    def select(self, a: T1, b: T2, c: T3, /) -> Query[tuple[T1, T2, T3]]: ...
+    @overload
+    def select(self, a: T1, b: T2, c: T3, d: T4, /) -> Query[tuple[T1, T2, T3, T4]]: ...
+    @overload
+    def select(self, a: T1, b: T2, c: T3, d: T4, e: T5, /) -> Query[tuple[T1, T2, T3, T4, T5]]: ...
+    @overload
+    def select(self, a: T1, b: T2, c: T3, d: T4, e: T5, f: T6, /) -> Query[tuple[T1, T2, T3, T4, T5, T6]]: ...
+    @overload
+    def select(
+        self, a: T1, b: T2, c: T3, d: T4, e: T5, f: T6, g: T7, /
+    ) -> Query[tuple[T1, T2, T3, T4, T5, T6, T7]]: ...
+    @overload
+    def select(
+        self, a: T1, b: T2, c: T3, d: T4, e: T5, f: T6, g: T7, h: T8, /
+    ) -> Query[tuple[T1, T2, T3, T4, T5, T6, T7, T8]]: ...
+    @overload
+    def select(self, *fields: Any) -> Query[tuple[Any, ...]]: ...
+    def select(self, *fields: Any) -> Any:
+        """Yield tuples of `fields` (fields, names, aggregates, expressions) instead of models."""
+        if not fields:
+            raise InvalidValueError("select needs at least one field")
+        outputs = tuple([self._known(field_ref(each, "select")) for each in fields])
+        return self._with(_outputs=outputs, _into=None)
+
+    def into(self, target: type[D]) -> Query[D]:
+        """Yield validated instances of `target`: a Pydantic model, a dataclass, a TypedDict or a NamedTuple.
+
+        The selected outputs go in by name: a label, or a field's own. Without `select`, the model's fields that
+        `target` has are read. Raises ConfigurationError when the two do not fit.
+        """
+        outputs = self._outputs
+        if outputs is None:
+            known = target_fields(target)
+            attributes = [column.attribute for column in self._entity.table.columns]
+            outputs = tuple(self._entity.column(name) for name in attributes if known is None or name in known)
+        target_names(target, outputs)
+        return cast("Query[D]", self._with(_outputs=outputs, _into=target))
+
+    # --- terminals ---------------------------------------------------------------------------------------------------
+
+    def execute(
+        self,
+        db: Executor,
+        tenant_id: Any = None,
+        *,
+        tenant_ids: Collection[Any] | None = None,
+        connection: Executor | None = None,
+    ) -> Coroutine[Any, Any, list[R]]:
+        """Every result.
+
+        `db` is a pool or a transaction; `connection=tx` runs within `tx` instead. `tenant_id` is one tenant or
+        `ALL_TENANTS`, `tenant_ids` several; without them the ambient scope holds.
+        """
+        return _fetch(*self._ready("rows", connection or db, tenant_id, tenant_ids))
+
+    def first(
+        self,
+        db: Executor,
+        tenant_id: Any = None,
+        *,
+        tenant_ids: Collection[Any] | None = None,
+        connection: Executor | None = None,
+    ) -> Coroutine[Any, Any, R | None]:
+        """The first result, or None."""
+        query = self if self._limit is not None and self._limit <= 1 else self.limit(1)
+        return _first(*query._ready("rows", connection or db, tenant_id, tenant_ids))
+
+    def one(
+        self,
+        db: Executor,
+        tenant_id: Any = None,
+        *,
+        tenant_ids: Collection[Any] | None = None,
+        connection: Executor | None = None,
+    ) -> Coroutine[Any, Any, R]:
+        """The only result. Raises NoResultFound and MultipleResultsFound."""
+        query = self if self._limit is not None and self._limit <= 2 else self.limit(2)  # noqa: PLR2004 - two are too many
+        return _one(self._entity.name, *query._ready("rows", connection or db, tenant_id, tenant_ids))
+
+    def scalar(
+        self,
+        db: Executor,
+        tenant_id: Any = None,
+        *,
+        tenant_ids: Collection[Any] | None = None,
+        connection: Executor | None = None,
+    ) -> Coroutine[Any, Any, Any]:
+        """The first value of the first result, or None. Needs `select`."""
+        if self._outputs is None or self._into is not None:
+            raise InvalidValueError("scalar needs select(…)", remedy="select the one field or aggregate to read")
+        query = self if self._limit is not None and self._limit <= 1 else self.limit(1)
+        return _scalar(*query._ready("rows", connection or db, tenant_id, tenant_ids))
+
+    def count(
+        self,
+        db: Executor,
+        tenant_id: Any = None,
+        *,
+        tenant_ids: Collection[Any] | None = None,
+        connection: Executor | None = None,
+    ) -> Coroutine[Any, Any, int]:
+        """The number of results `execute` would return, limit and offset included."""
+        return _scalar(*self._ready("count", connection or db, tenant_id, tenant_ids))
+
+    def exists(
+        self,
+        db: Executor,
+        tenant_id: Any = None,
+        *,
+        tenant_ids: Collection[Any] | None = None,
+        connection: Executor | None = None,
+    ) -> Coroutine[Any, Any, bool]:
+        """Whether there is any result."""
+        return _scalar(*self._ready("exists", connection or db, tenant_id, tenant_ids))
+
+    def stream(
+        self,
+        db: Executor,
+        tenant_id: Any = None,
+        *,
+        tenant_ids: Collection[Any] | None = None,
+        connection: Executor | None = None,
+        batch: int = STREAM_BATCH,
+    ) -> AbstractAsyncContextManager[AsyncIterator[R]]:
+        """The results one by one, fetched `batch` rows at a time, for results larger than memory.
+
+            async with query.stream(pool) as rows:
+                async for row in rows: ...
+
+        The connection is held until the block ends, however it ends.
+        """
+        if type(batch) is not int or batch < 1:
+            raise InvalidValueError("batch must be a positive int", found=ascii(batch)[:100])
+        executor, prepared, parameters = self._ready("rows", connection or db, tenant_id, tenant_ids)
+        return _stream(executor, prepared, parameters, batch)
+
+    # --- from shape to statement -------------------------------------------------------------------------------------
+
+    def prepare(self, dialect: Dialect, scope: Scope, form: SelectForm = "rows") -> tuple[Prepared, list[Any]]:
+        """The compiled statement of this query's shape, and its parameters."""
+        outputs = self._outputs
+        shape: Hashable = (
+            "query",
+            self._entity,
+            form,
+            None if outputs is None else tuple([each.key for each in outputs]),
+            tuple([each.key for each in self._where]),
+            tuple([each.key for each in self._group_by]) if self._group_by else (),
+            tuple([each.key for each in self._having]) if self._having else (),
+            tuple([each.key for each in self._order_by]),
+            self._limit is None,
+            self._offset is None,
+            self._distinct,
+            self._into,
+            self._validate,
+            scope.key,
+        )
+        prepared = dialect.statements.get(shape)
+        if prepared is None:
+            prepared = self._compile(dialect, scope, form)
+            remember(dialect, shape, prepared)
+        values: tuple[Any, ...] = ()
+        if outputs is not None:
+            for node in outputs:
+                values += node.values
+        for node in self._where:
+            values += node.values
+        if self._group_by or self._having:
+            for node in (*self._group_by, *self._having):
+                values += node.values
+        for term in self._order_by:
+            values += term.expression.values
+        if self._limit is not None:
+            values += (self._limit,)
+        if self._offset is not None:
+            values += (self._offset,)
+        return prepared, prepared.bind(values + scope.values)
+
+    def _ready(
+        self, form: SelectForm, db: Executor, tenant_id: Any, tenant_ids: Collection[Any] | None
+    ) -> tuple[Executor, Prepared, list[Any]]:
+        scope = capture(TenantScope.of(tenant_id, tenant_ids), include_deleted=self._include_deleted)
+        dialect = getattr(db, "dialect", None)
+        if dialect is None:
+            raise ConfigurationError(
+                "a query runs on a pool or a transaction", found=f"a {type(db).__name__}", remedy="pass the pool first"
+            )
+        return (db, *self.prepare(dialect, scope, form))
+
+    def _compile(self, dialect: Dialect, scope: Scope, form: SelectForm) -> Prepared:
+        entity = self._entity
+        whole = self._outputs is None
+        outputs = self._outputs or tuple(entity.column(column.attribute) for column in entity.table.columns)
+        statement = Select(
+            entity,
+            outputs,
+            self._where,
+            self._group_by,
+            self._having,
+            self._order_by,
+            self._limit,
+            self._offset,
+            self._distinct,
+            form,
+        )
+        if whole and (self._group_by or self._having):
+            raise InvalidValueError("group_by and having need select(…)", remedy="select the groups' fields and aggregates")
+        compiled = dialect.compiler(dialect, scope).compile(statement)
+        build: Build
+        if form != "rows":
+            build = tuples(compiled.outputs, dialect)
+        elif whole:
+            build = models(self._model, compiled.outputs, dialect, validate=self._validate)
+        elif self._into is not None:
+            build = objects(self._into, target_names(self._into, outputs), compiled.outputs, dialect)
+        else:
+            build = tuples(compiled.outputs, dialect)
+        return Prepared(compiled, build)
+
+    def _known(self, node: Expr) -> Expr:
+        """`node`, once all its names are known to be the model's own; shapes seen before are not walked again."""
+        checked = _CHECKED.setdefault(self._entity, set())
+        if node.key not in checked:
+            for each in walk(node):
+                if isinstance(each, Name):
+                    self._entity.column(each.name)
+                elif isinstance(each, ColumnRef) and each.entity is not self._entity:
+                    raise ConfigurationError(
+                        f"{each!r} is used in a query on {self._entity.name}",
+                        remedy=f"use the fields of {self._entity.name}",
+                    )
+            if len(checked) >= MAX_CHECKED:
+                checked.clear()
+            checked.add(node.key)
+        return node
+
+    def __repr__(self) -> str:
+        steps = [f"Query({self._model.__name__})"]
+        parts = (("filter", self._where), ("group_by", self._group_by), ("having", self._having))
+        steps += [f"{name}({', '.join(map(repr, nodes))})" for name, nodes in parts if nodes]
+        if self._outputs is not None:
+            steps.append(f"select({', '.join(map(repr, self._outputs))})")
+        return ".".join(steps)
+
+
+MAX_CHECKED: Final = 4096
+
+_CHECKED: Final[WeakKeyDictionary[Entity, set[Hashable]]] = WeakKeyDictionary()
+"""The shapes whose names were found in an entity."""
+
+_EMPTY: Final[dict[str, Any]] = {
+    "_outputs": None,
+    "_where": (),
+    "_group_by": (),
+    "_having": (),
+    "_order_by": (),
+    "_limit": None,
+    "_offset": None,
+    "_distinct": False,
+    "_into": None,
+    "_include_deleted": False,
+}
+
+
+def _row_count(what: str, n: Any) -> int:
+    if type(n) is not int or not 0 <= n <= MAX_ROWS:
+        raise InvalidValueError(f"{what} must be an int from 0 to 2**63 - 1", found=ascii(n)[:100])
+    return n
+
+
+async def _fetch(executor: Executor, prepared: Prepared, parameters: list[Any]) -> list[Any]:
+    return prepared.build(await executor.fetch(prepared.text, parameters))
+
+
+async def _first(executor: Executor, prepared: Prepared, parameters: list[Any]) -> Any:
+    results = prepared.build(await executor.fetch(prepared.text, parameters))
+    return results[0] if results else None
+
+
+async def _one(name: str, executor: Executor, prepared: Prepared, parameters: list[Any]) -> Any:
+    results = prepared.build(await executor.fetch(prepared.text, parameters))
+    if not results:
+        raise NoResultFound(f"one {name} was asked for", found="none", remedy="use first() where none is fine")
+    if len(results) > 1:
+        raise MultipleResultsFound(f"one {name} was asked for", found="several", remedy="filter further, or use first()")
+    return results[0]
+
+
+async def _scalar(executor: Executor, prepared: Prepared, parameters: list[Any]) -> Any:
+    results = prepared.build(await executor.fetch(prepared.text, parameters))
+    return results[0][0] if results else None
+
+
+class _Stream(AbstractAsyncContextManager[AsyncIterator[Any]]):
+    """The context of a stream: it opens the cursor on entry and closes it on exit."""
+
+    __slots__ = ("_batches", "_build")
+
+    def __init__(self, executor: Executor, prepared: Prepared, parameters: list[Any], batch: int) -> None:
+        self._batches = executor.stream_rows(prepared.text, parameters, batch)
+        self._build = prepared.build
+
+    async def __aenter__(self) -> AsyncIterator[Any]:
+        return _Results(await self._batches.__aenter__(), self._build)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._batches.__aexit__(kind, error, trace)
+
+
+class _Results(AsyncIterator[Any]):
+    """Results one by one out of batches of rows. No async generator, so an early `break` leaves nothing behind."""
+
+    __slots__ = ("_batches", "_build", "_ready")
+
+    def __init__(self, batches: AsyncIterator[list[tuple[Any, ...]]], build: Build) -> None:
+        self._batches = batches
+        self._build = build
+        self._ready: list[Any] = []
+
+    async def __anext__(self) -> Any:
+        while not self._ready:
+            self._ready = self._build(await anext(self._batches))
+            self._ready.reverse()
+        return self._ready.pop()

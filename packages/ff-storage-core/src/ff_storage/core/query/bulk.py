@@ -1,0 +1,181 @@
+"""Writing many rows at once: one statement, one transaction, each row checked once.
+
+Records are models, or mappings that are validated into models. `trusted=True` takes them as they are (the tenant is
+forced and the engine's limits are checked all the same).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from ff_storage.core.context import TenantScope, utc_now
+from ff_storage.core.errors import ConfigurationError, InvalidValueError, StorageError
+from ff_storage.core.history.rows import managed, stamped
+from ff_storage.core.history.strategy import Values, Write, strategy_of
+from ff_storage.core.program import Program
+from ff_storage.core.sql.scope import Stamp, capture
+
+if TYPE_CHECKING:
+    from ff_storage.core.database.connection import Executor
+    from ff_storage.core.model.base import PydanticModel
+
+M = TypeVar("M", bound="PydanticModel")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkResult:
+    """What became of one chunk of a bulk write that was not atomic: rows `start` to `stop` (exclusive) of the input.
+
+    `count` rows are stored; with an `error` none of the chunk's are.
+    """
+
+    start: int
+    stop: int
+    count: int
+    error: StorageError | None = None
+
+
+@overload
+async def bulk_insert(
+    model_class: type[M],
+    records: Iterable[M | Mapping[str, Any]],
+    db_pool: Executor,
+    tenant_id: Any = None,
+    batch_size: int = 1000,
+    connection: Executor | None = None,
+    *,
+    tenant_ids: Collection[Any] | None = None,
+    user_id: Any = None,
+    trusted: bool = False,
+    atomic: Literal[True] = True,
+) -> int: ...
+@overload
+async def bulk_insert(
+    model_class: type[M],
+    records: Iterable[M | Mapping[str, Any]],
+    db_pool: Executor,
+    tenant_id: Any = None,
+    batch_size: int = 1000,
+    connection: Executor | None = None,
+    *,
+    tenant_ids: Collection[Any] | None = None,
+    user_id: Any = None,
+    trusted: bool = False,
+    atomic: Literal[False],
+) -> list[ChunkResult]: ...
+async def bulk_insert(
+    model_class: type[M],
+    records: Iterable[M | Mapping[str, Any]],
+    db_pool: Executor,
+    tenant_id: Any = None,
+    batch_size: int = 1000,
+    connection: Executor | None = None,
+    *,
+    tenant_ids: Collection[Any] | None = None,
+    user_id: Any = None,
+    trusted: bool = False,
+    atomic: bool = True,
+) -> int | list[ChunkResult]:
+    """Insert `records` and return their number; all or none of them are stored.
+
+    With `atomic=False` each chunk of `batch_size` records stands for itself, and the result says what became of each.
+    Raises InvalidValueError for a record that is no `model_class`, before anything is sent of its chunk.
+    """
+    entity = getattr(model_class, "__ff_entity__", None)
+    if entity is None:
+        raise ConfigurationError("bulk_insert takes a PydanticModel class with a table", found=repr(model_class)[:100])
+    if type(batch_size) is not int or batch_size < 1:
+        raise InvalidValueError("batch_size must be a positive int", found=ascii(batch_size)[:100])
+    db = connection or db_pool
+    write = Write(entity, capture(TenantScope.of(tenant_id, tenant_ids)), db.dialect, user_id, utc_now())
+    reader = RecordReader(model_class, write, trusted=trusted)
+    if atomic:
+        return await db.run(insert_chunks(write, map(reader, records), batch_size), atomic=True)
+    results: list[ChunkResult] = []
+    start = 0
+    for chunk in chunks(records, batch_size):
+        stop = start + len(chunk)
+        try:
+            rows = [reader(record) for record in chunk]
+            count = await db.run(strategy_of(entity).insert_many(write, rows), atomic=True)
+            results.append(ChunkResult(start, stop, count))
+        except StorageError as error:
+            results.append(ChunkResult(start, stop, 0, error))
+        start = stop
+    return results
+
+
+def insert_chunks(write: Write, rows: Iterable[Values], batch_size: int) -> Program[int]:
+    """Insert `rows` chunk by chunk; an error says which chunk and rows it was in."""
+    strategy = strategy_of(write.entity)
+    count = start = 0
+    for number, chunk in enumerate(chunks(rows, batch_size), 1):
+        try:
+            count += yield from strategy.insert_many(write, chunk)
+        except StorageError as error:
+            error.details |= {"chunk": number, "rows": (start, start + len(chunk))}
+            error.add_note(f"in chunk {number}, rows {start} to {start + len(chunk) - 1} of the bulk insert")
+            raise
+        start += len(chunk)
+    return count
+
+
+class RecordReader:
+    """Takes a record apart into the values of its row, tenant and audit columns filled in."""
+
+    __slots__ = ("_columns", "_fields", "_managed", "_model", "_stamp", "_tenant", "_trusted", "_write")
+
+    def __init__(self, model: type[PydanticModel], write: Write, *, trusted: bool) -> None:
+        table = write.table
+        self._model = model
+        self._write = write
+        self._trusted = trusted
+        self._managed = managed(table)
+        self._tenant = table.by_name[table.tenant].attribute if table.tenant is not None else None
+        self._stamp: Callable[[Any], Any] = _no_tenant
+        if table.tenant is not None:
+            column = table.by_name[table.tenant]
+            self._stamp = Stamp(write.entity, write.scope, write.dialect.encoder(column.type))
+
+    def __call__(self, record: Any) -> dict[str, Any]:
+        """The row's values by attribute. Raises InvalidValueError, TenantScopeError and Pydantic's ValidationError."""
+        model = self._model
+        if type(record) is not model and not isinstance(record, model):
+            if not isinstance(record, Mapping):
+                raise InvalidValueError(f"a record must be a {model.__name__} or a mapping", found=f"a {type(record).__name__}")
+            record = model.model_construct(**record) if self._trusted else model.model_validate(record)
+        values = record.__dict__
+        tenant = self._stamp(None if self._tenant is None else values.get(self._tenant))
+        if self._trusted:
+            return {**stamped(self._write, values, tenant), **self._own(record)}
+        self._refuse_managed(record)
+        return stamped(self._write, values, tenant)
+
+    def _own(self, record: PydanticModel) -> dict[str, Any]:
+        """The managed values that a trusted record sets itself."""
+        names = self._managed & record.__pydantic_fields_set__
+        return {name: record.__dict__[name] for name in names}
+
+    def _refuse_managed(self, record: PydanticModel) -> None:
+        given = self._managed & record.__pydantic_fields_set__
+        if given and any(record.__dict__[name] is not None for name in given):
+            names = ", ".join(sorted(name for name in given if record.__dict__[name] is not None))
+            raise InvalidValueError(
+                f"a new {self._model.__name__} sets {names}",
+                remedy="these are the library's to write; pass user_id=…, or trusted=True to keep stored values",
+            )
+
+
+def _no_tenant(tenant: Any) -> Any:
+    return tenant
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[Sequence[T]]:
+    """`items` in lists of `size`, the last one shorter."""
+    iterator = iter(items)
+    while chunk := list(itertools.islice(iterator, size)):
+        yield chunk

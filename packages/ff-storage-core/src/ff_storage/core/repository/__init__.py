@@ -1,0 +1,5 @@
+"""The repository: one model's rows, as a collection with a scope."""
+
+from ff_storage.core.repository.repository import PydanticRepository
+
+__all__ = ["PydanticRepository"]
