@@ -30,6 +30,9 @@ PARTS = sorted(path.name.removeprefix("ff-storage-") for path in ROOT.glob("pack
 ALL = ["ff-storage", *(f"ff-storage-{part}" for part in PARTS)]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 CURRENT = f"{sys.version_info.major}.{sys.version_info.minor}"
+PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+# pyenv's own commands start a Python only when it is the chosen one; look where they all are.
+os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *map(str, sorted(PYENV.glob("versions/3.1[1-9]*/bin")))])
 GROUPS = nox.project.load_toml(ROOT / "pyproject.toml")
 
 
