@@ -183,6 +183,11 @@ class Table:
         """The primary key without the tenant: what callers of `get`, `update` and `delete` name a row by."""
         return tuple(name for name in self.primary_key if name != self.tenant)
 
+    @cached_property
+    def writable(self) -> tuple[str, ...]:
+        """The attributes that a statement may write: all but the generated columns'."""
+        return tuple(column.attribute for column in self.columns if column.generated is None)
+
     @property
     def full_name(self) -> str:
         """`schema.table`, or the bare name in the default schema; for messages."""

@@ -35,9 +35,7 @@ def is_referenced(entity: ModelEntity) -> bool:
     return bool(referencing(entity.table))
 
 
-def delete_rows(
-    write: Write, where: Sequence[Expr], *, hard: bool = False, seen: Seen | None = None
-) -> Program[int]:
+def delete_rows(write: Write, where: Sequence[Expr], *, hard: bool = False, seen: Seen | None = None) -> Program[int]:
     """Delete the rows under `where` that are in scope, their references first; the result is the number of rows.
 
     Raises ForeignKeyViolation when a RESTRICT child exists; then nothing may be committed.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from itertools import groupby
+from typing import ClassVar
 
 from ff_storage.core.errors import AmbiguousRow, ConcurrencyError, NoResultFound
 from ff_storage.core.history.rows import (
@@ -12,7 +13,7 @@ from ff_storage.core.history.rows import (
     UPDATED_BY,
     insertion,
     key_conditions,
-    stored_columns,
+    written_columns,
 )
 from ff_storage.core.history.strategy import Guard, Key, Values, Write
 from ff_storage.core.program import Execute, ExecuteMany, Fetch, Program, Row
@@ -32,7 +33,7 @@ class NoHistory:
         return ()
 
     def insert(self, write: Write, values: Values) -> Program[Row]:
-        columns = tuple(column for column in stored_columns(write.table) if column.attribute in values)
+        columns = written_columns(write.table, values)
         whole = columns == write.table.columns
         compiled = insertion(write, columns, returning=not whole)
         parameters = compiled.bind([values[column.attribute] for column in columns])
@@ -43,18 +44,22 @@ class NoHistory:
         rows: list[Row] = yield Fetch(compiled.text, parameters)
         return rows[0]
 
-    def insert_many(self, write: Write, rows: Iterable[Values]) -> Program[int]:
-        columns = stored_columns(write.table)
-        compiled = insertion(write, columns, returning=False)
-        attributes = [column.attribute for column in columns]
-
-        def parameters() -> Iterator[list[Any]]:
-            bind = compiled.bind
-            for row in rows:
-                yield bind([row[attribute] for attribute in attributes])
-
-        count: int = yield ExecuteMany(compiled.text, parameters())
-        return count
+    def insert_many(self, write: Write, rows: Sequence[Values], *, returning: bool = False) -> Program[list[Row]]:
+        stored: list[Row] = []
+        for columns, group in groupby(rows, key=lambda row: written_columns(write.table, row)):
+            whole = columns == write.table.columns
+            compiled = insertion(write, columns, returning=returning and not whole)
+            bind, attributes = compiled.bind, [column.attribute for column in columns]
+            # Bound here, not while the driver reads them: a bad value is found before anything is sent.
+            parameters = [bind([row[attribute] for attribute in attributes]) for row in group]
+            if returning and not whole:
+                for each in parameters:
+                    stored += yield Fetch(compiled.text, each)
+                continue
+            yield ExecuteMany(compiled.text, parameters)
+            if returning:
+                stored += map(tuple, parameters)
+        return stored
 
     def update(self, write: Write, key: Key, changes: Values, guard: Guard) -> Program[Row]:
         table = write.table
@@ -67,7 +72,8 @@ class NoHistory:
         rows: list[Row] = yield Fetch(compiled.text, compiled.bind(statement.values + write.scope.values))
         if len(rows) > 1:
             raise AmbiguousRow(
-                f"the key names {len(rows)} rows of {write.entity.name} in different tenants", remedy="pass one tenant_id"
+                f"the key names {len(rows)} rows of {write.entity.name} in different tenants",
+                remedy="pass one tenant_id",
             )
         if rows:
             return rows[0]
@@ -106,7 +112,8 @@ class NoHistory:
         rows: list[Row] = yield Fetch(compiled.text, compiled.bind(statement.values + scope.values))
         if len(rows) > 1:
             raise AmbiguousRow(
-                f"the key names {len(rows)} rows of {write.entity.name} in different tenants", remedy="pass one tenant_id"
+                f"the key names {len(rows)} rows of {write.entity.name} in different tenants",
+                remedy="pass one tenant_id",
             )
         return rows[0] if rows else None
 

@@ -31,16 +31,18 @@ def managed(table: Table) -> frozenset[str]:
     return frozenset(names)
 
 
-def stored_columns(table: Table) -> tuple[Column, ...]:
-    """The columns that a statement may write: all but the generated ones."""
-    return tuple(column for column in table.columns if column.generated is None)
+def written_columns(table: Table, values: Mapping[str, Any]) -> tuple[Column, ...]:
+    """The columns that an INSERT of `values` names: those it has a value for."""
+    if len(values) == len(table.columns):
+        return table.columns
+    return tuple(column for column in table.columns if column.attribute in values)
 
 
 def stamped(write: Write, values: Mapping[str, Any], tenant: Any) -> dict[str, Any]:
-    """The values of a new row, with the library's own columns filled in."""
+    """The values of a new row, with the library's own columns filled in; `values` may hold more than the columns."""
     table = write.table
-    row = dict(values)
     known = table.by_attribute
+    row = {attribute: values[attribute] for attribute in table.writable}
     for attribute in (CREATED_AT, UPDATED_AT):
         if attribute in known:
             row[attribute] = write.now

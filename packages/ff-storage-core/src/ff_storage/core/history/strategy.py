@@ -8,7 +8,7 @@ strategy: the compiler's scope already knows which rows are current.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -66,11 +66,14 @@ class TemporalStrategy(Protocol):
         ...
 
     def insert(self, write: Write, values: Values) -> Program[Row]:
-        """Write one new row; the result is the row as stored, in driver values and the table's column order."""
+        """Write one new row; the result is the row as stored, in driver values and the table's column order.
+
+        An attribute that `values` lacks is left to the database's default.
+        """
         ...
 
-    def insert_many(self, write: Write, rows: Iterable[Values]) -> Program[int]:
-        """Write new rows, all or none; the result is their number."""
+    def insert_many(self, write: Write, rows: Sequence[Values], *, returning: bool = False) -> Program[list[Row]]:
+        """Write new rows, all or none; with `returning`, the result is the rows as `insert` gives them."""
         ...
 
     def update(self, write: Write, key: Key, changes: Values, guard: Guard) -> Program[Row]:

@@ -76,7 +76,9 @@ class Query(Generic[R]):
         entity = getattr(model, "__ff_entity__", None)
         if entity is None:
             raise ConfigurationError(
-                "Query takes a PydanticModel class with a table", found=repr(model)[:100], remedy="pass the class itself"
+                "Query takes a PydanticModel class with a table",
+                found=repr(model)[:100],
+                remedy="pass the class itself",
             )
         self.__dict__.update(_EMPTY)
         self._model = model
@@ -125,7 +127,9 @@ class Query(Generic[R]):
 
     def group_by(self, *fields: Any) -> Query[R]:
         """Make one result of each group of rows that agree in `fields`."""
-        return cast("Query[R]", self._with(_group_by=self._group_by + tuple([field_ref(each, "group_by") for each in fields])))
+        return cast(
+            "Query[R]", self._with(_group_by=self._group_by + tuple([field_ref(each, "group_by") for each in fields]))
+        )
 
     def having(self, *conditions: bool) -> Query[R]:
         """Keep the groups for which every condition holds; labels of `select` may be named."""
@@ -342,7 +346,9 @@ class Query(Generic[R]):
             form,
         )
         if whole and (self._group_by or self._having):
-            raise InvalidValueError("group_by and having need select(…)", remedy="select the groups' fields and aggregates")
+            raise InvalidValueError(
+                "group_by and having need select(…)", remedy="select the groups' fields and aggregates"
+            )
         compiled = dialect.compiler(dialect, scope).compile(statement)
         build: Build
         if form != "rows":
@@ -420,7 +426,9 @@ async def _one(name: str, executor: Executor, prepared: Prepared, parameters: li
     if not results:
         raise NoResultFound(f"one {name} was asked for", found="none", remedy="use first() where none is fine")
     if len(results) > 1:
-        raise MultipleResultsFound(f"one {name} was asked for", found="several", remedy="filter further, or use first()")
+        raise MultipleResultsFound(
+            f"one {name} was asked for", found="several", remedy="filter further, or use first()"
+        )
     return results[0]
 
 

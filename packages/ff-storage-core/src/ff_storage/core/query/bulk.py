@@ -15,7 +15,7 @@ from ff_storage.core.context import TenantScope, utc_now
 from ff_storage.core.errors import ConfigurationError, InvalidValueError, StorageError
 from ff_storage.core.history.rows import managed, stamped
 from ff_storage.core.history.strategy import Values, Write, strategy_of
-from ff_storage.core.program import Program
+from ff_storage.core.program import Program, Row
 from ff_storage.core.sql.scope import Stamp, capture
 
 if TYPE_CHECKING:
@@ -101,33 +101,41 @@ async def bulk_insert(
         stop = start + len(chunk)
         try:
             rows = [reader(record) for record in chunk]
-            count = await db.run(strategy_of(entity).insert_many(write, rows), atomic=True)
-            results.append(ChunkResult(start, stop, count))
+            await db.run(strategy_of(entity).insert_many(write, rows), atomic=True)
+            results.append(ChunkResult(start, stop, len(rows)))
         except StorageError as error:
             results.append(ChunkResult(start, stop, 0, error))
         start = stop
     return results
 
 
-def insert_chunks(write: Write, rows: Iterable[Values], batch_size: int) -> Program[int]:
-    """Insert `rows` chunk by chunk; an error says which chunk and rows it was in."""
+def insert_chunks(
+    write: Write, rows: Iterable[Values], batch_size: int, stored: list[Row] | None = None
+) -> Program[int]:
+    """Insert `rows` chunk by chunk and return their number; `stored` collects them as written.
+
+    An error says which chunk and rows it was in.
+    """
     strategy = strategy_of(write.entity)
-    count = start = 0
+    start = 0
     for number, chunk in enumerate(chunks(rows, batch_size), 1):
         try:
-            count += yield from strategy.insert_many(write, chunk)
+            written = yield from strategy.insert_many(write, chunk, returning=stored is not None)
         except StorageError as error:
-            error.details |= {"chunk": number, "rows": (start, start + len(chunk))}
-            error.add_note(f"in chunk {number}, rows {start} to {start + len(chunk) - 1} of the bulk insert")
+            stop = start + len(chunk)
+            error.details |= {"chunk": number, "rows": (start, stop)}
+            error.add_note(f"in chunk {number} of the bulk insert, rows {start} to {stop - 1}")
             raise
+        if stored is not None:
+            stored += written
         start += len(chunk)
-    return count
+    return start
 
 
 class RecordReader:
     """Takes a record apart into the values of its row, tenant and audit columns filled in."""
 
-    __slots__ = ("_columns", "_fields", "_managed", "_model", "_stamp", "_tenant", "_trusted", "_write")
+    __slots__ = ("_defaults", "_managed", "_model", "_stamp", "_tenant", "_trusted", "_write")
 
     def __init__(self, model: type[PydanticModel], write: Write, *, trusted: bool) -> None:
         table = write.table
@@ -135,6 +143,7 @@ class RecordReader:
         self._write = write
         self._trusted = trusted
         self._managed = managed(table)
+        self._defaults = [column.attribute for column in table.columns if column.default is not None]
         self._tenant = table.by_name[table.tenant].attribute if table.tenant is not None else None
         self._stamp: Callable[[Any], Any] = _no_tenant
         if table.tenant is not None:
@@ -146,19 +155,20 @@ class RecordReader:
         model = self._model
         if type(record) is not model and not isinstance(record, model):
             if not isinstance(record, Mapping):
-                raise InvalidValueError(f"a record must be a {model.__name__} or a mapping", found=f"a {type(record).__name__}")
+                raise InvalidValueError(
+                    f"a record must be a {model.__name__} or a mapping", found=f"a {type(record).__name__}"
+                )
             record = model.model_construct(**record) if self._trusted else model.model_validate(record)
         values = record.__dict__
-        tenant = self._stamp(None if self._tenant is None else values.get(self._tenant))
+        row = stamped(self._write, values, self._stamp(None if self._tenant is None else values.get(self._tenant)))
         if self._trusted:
-            return {**stamped(self._write, values, tenant), **self._own(record)}
-        self._refuse_managed(record)
-        return stamped(self._write, values, tenant)
-
-    def _own(self, record: PydanticModel) -> dict[str, Any]:
-        """The managed values that a trusted record sets itself."""
-        names = self._managed & record.__pydantic_fields_set__
-        return {name: record.__dict__[name] for name in names}
+            row |= {name: values[name] for name in self._managed & record.__pydantic_fields_set__}
+        else:
+            self._refuse_managed(record)
+        for attribute in self._defaults:
+            if row[attribute] is None and attribute not in record.__pydantic_fields_set__:
+                del row[attribute]
+        return row
 
     def _refuse_managed(self, record: PydanticModel) -> None:
         given = self._managed & record.__pydantic_fields_set__

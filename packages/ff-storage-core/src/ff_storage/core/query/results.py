@@ -91,7 +91,9 @@ def target_names(target: type[Any], outputs: Sequence[Expr]) -> tuple[str, ...]:
         names.append(name)
     doubled = {name for name in names if names.count(name) > 1}
     if doubled:
-        raise InvalidValueError("into needs distinct names", found=", ".join(sorted(doubled)), remedy="label them apart")
+        raise InvalidValueError(
+            "into needs distinct names", found=", ".join(sorted(doubled)), remedy="label them apart"
+        )
     known = target_fields(target)
     if known is not None:
         for name in names:

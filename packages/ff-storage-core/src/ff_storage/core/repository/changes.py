@@ -1,0 +1,129 @@
+"""What an update writes: the changed fields of a loaded model, or the set fields of a new one.
+
+The key, the tenant and the library's own columns are never written from a model. A value in them that differs from the
+stored row's is an error rather than silently dropped; `updated_at` alone is ignored, since every write sets it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ff_storage.core.errors import InvalidValueError, NoResultFound, TenantScopeError
+from ff_storage.core.history.rows import UPDATED_AT, key_conditions, managed
+from ff_storage.core.history.strategy import Guard, Key, Write
+from ff_storage.core.model.hydrate import changed_columns
+from ff_storage.core.program import Fetch, Program, Row
+from ff_storage.core.sql.compiler import prepare
+from ff_storage.core.sql.expressions import Expr
+from ff_storage.core.sql.scope import Stamp
+from ff_storage.core.sql.statements import Select
+from ff_storage.core.tables import Column
+from ff_storage.core.types import Json
+
+if TYPE_CHECKING:
+    from ff_storage.core.model.base import PydanticModel
+
+
+def changes_of(write: Write, key: Key, model: PydanticModel) -> Program[dict[str, Any]]:
+    """The values to write, by attribute. Raises InvalidValueError and TenantScopeError for what must not change.
+
+    Reads the stored row only when the model itself cannot tell whether a protected value differs.
+    """
+    table = write.table
+    changed = changed_columns(model, write.dialect)
+    loaded = changed is not None
+    values: Mapping[str, Any] = (
+        changed if changed is not None else {name: model.__dict__[name] for name in model.__pydantic_fields_set__}
+    )
+    identity = [table.by_name[name] for name in table.identity]
+    for column, wanted in zip(identity, key, strict=True):
+        given = column.attribute in values or loaded
+        if given and not same(write, column, model.__dict__[column.attribute], wanted):
+            raise InvalidValueError(f"{write.entity.name}.{column.attribute} is part of the key and cannot change")
+    tenant = table.by_name[table.tenant] if table.tenant is not None else None
+    protected = managed(table) - {UPDATED_AT}
+    unsure: list[Column] = []
+    changes: dict[str, Any] = {}
+    for attribute, value in values.items():
+        column = table.by_attribute.get(attribute)  # type: ignore[assignment]  # may be a field without a column
+        if column is None or column in identity or column.generated is not None or attribute == UPDATED_AT:
+            continue
+        if column is tenant:
+            if value is not None:
+                _check_tenant(write, column, value, changed=loaded)
+                unsure += [column] if not loaded else []
+        elif attribute in protected:
+            if loaded:
+                raise _managed(write, column)
+            unsure += [column] if value is not None else []
+        else:
+            changes[attribute] = value
+    if unsure:
+        yield from _compare(write, key, unsure, values)
+    return changes
+
+
+def _check_tenant(write: Write, column: Column, value: Any, *, changed: bool) -> None:
+    # In a strict scope every row has the scope's tenant; a loaded row that changed its tenant is wrong in any scope.
+    scope = write.scope.tenants
+    stamp = Stamp(write.entity, write.scope, write.dialect.encoder(column.type))
+    if changed or (scope is not None and scope.strict and stamp.encoded(value) != stamp.encoded(scope.tenants[0])):
+        raise TenantScopeError(
+            f"an update of a {write.entity.name} names another tenant",
+            remedy="a row never changes its tenant by update",
+        )
+
+
+def _managed(write: Write, column: Column) -> InvalidValueError:
+    return InvalidValueError(
+        f"{write.entity.name}.{column.attribute} is the library's to write", remedy="leave it as it was read"
+    )
+
+
+def _compare(write: Write, key: Key, columns: list[Column], values: Mapping[str, Any]) -> Program[None]:
+    """Refuse protected values that differ from the stored row's."""
+    where = key_conditions(write, key)
+    outputs: tuple[Expr, ...] = tuple(write.entity.column(column.attribute) for column in columns)
+    statement = Select(write.entity, outputs, where)
+    shape = ("protected", write.entity, tuple(column.name for column in columns))
+    compiled = prepare(write.dialect, shape, write.scope, lambda: statement)
+    rows: list[Row] = yield Fetch(compiled.text, compiled.bind(statement.values + write.scope.values))
+    if not rows:
+        raise NoResultFound(f"there is no {write.entity.name} with that key in scope")
+    for column, stored in zip(columns, rows[0], strict=True):
+        if stored != encoded(write, column, values[column.attribute]):
+            if column.name == write.table.tenant:
+                raise TenantScopeError(f"an update of a {write.entity.name} names another tenant")
+            raise _managed(write, column)
+
+
+def guard_of(write: Write, changes: Mapping[str, Any], model: PydanticModel, expected: PydanticModel | None) -> Guard:
+    """What must still hold for the update: the version where the model has one, else what `expected` was read with."""
+    table = write.table
+    if table.version is not None:
+        attribute = table.by_name[table.version].attribute
+        source = expected if expected is not None else model
+        if attribute not in source.__pydantic_fields_set__:
+            return Guard()
+        return Guard((write.entity.column(attribute) == source.__dict__[attribute],))
+    if expected is None:
+        return Guard()
+    names = [*changes, UPDATED_AT] if UPDATED_AT in table.by_attribute else list(changes)
+    comparable = [name for name in names if not isinstance(table.by_attribute[name].type, Json)]
+    return Guard(
+        tuple(write.entity.column(name).is_not_distinct_from(expected.__dict__[name]) for name in comparable)  # type: ignore[misc]  # a condition has the type bool to a checker
+    )
+
+
+def same(write: Write, column: Column, left: Any, right: Any) -> bool:
+    """Whether two values of a column are stored alike."""
+    return left == right or bool(encoded(write, column, left) == encoded(write, column, right))
+
+
+def encoded(write: Write, column: Column, value: Any) -> Any:
+    """The driver value of a field's value."""
+    if value is None:
+        return None
+    adapted = value if column.adapt is None else column.adapt(value)
+    return write.dialect.encoder(column.type)(adapted)
