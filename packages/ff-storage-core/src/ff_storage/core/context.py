@@ -79,7 +79,7 @@ ambient_scope: Callable[[], TenantScope | None] = _ambient.get
 def tenant_scope(tenant_id: Any = None, *, tenant_ids: Collection[Any] | None = None) -> Iterator[None]:
     """Declare the tenant scope of everything called inside the block that does not declare its own.
 
-    `tenant_id` is one tenant or `ALL_TENANTS`; `tenant_ids` several. Raises TenantScopeError when given neither or both.
+    `tenant_id` is one tenant or `ALL_TENANTS`; `tenant_ids` several. Raises TenantScopeError for neither and for both.
     """
     scope = TenantScope.of(tenant_id, tenant_ids)
     if scope is None:

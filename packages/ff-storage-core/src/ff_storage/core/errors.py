@@ -412,7 +412,7 @@ class MissingDistributionError(StorageError, ImportError):
     code = "FF-P703"
 
 
-# --- published names: aliases, never second classes --------------------------------------------------------------------
+# --- published names: aliases, never second classes ------------------------------------------------------------------
 
 FFStorageError = StorageError
 TenantIsolationError = TenantScopeError

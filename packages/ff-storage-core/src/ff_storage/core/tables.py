@@ -42,7 +42,7 @@ def check_identifier(name: object, what: str) -> str:
 
 
 def generated_name(*parts: str) -> str:
-    """The parts joined by `_`; a name over the limit is cut and ends in a hash of the whole, so that it stays unique."""
+    """The parts joined by `_`; a name over the limit is cut and ends in a hash of the whole, so it stays unique."""
     name = "_".join(parts)
     if len(name) <= MAX_IDENTIFIER:
         return name

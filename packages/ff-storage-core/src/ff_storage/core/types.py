@@ -173,8 +173,7 @@ def from_sql(name: str) -> ColumnType | None:
 
 def describe(type_: ColumnType) -> str:
     """The type in a few words for messages: `Text(max_length=50)`, `Integer`."""
-    text = repr(type_).replace("(max_length=None)", "").replace("()", "")
-    return text
+    return repr(type_).replace("(max_length=None)", "").replace("()", "")
 
 
 def common_number(left: ColumnType, right: ColumnType) -> ColumnType:

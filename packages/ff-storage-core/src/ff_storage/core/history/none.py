@@ -29,7 +29,7 @@ class NoHistory:
 
     name: ClassVar[str] = "none"
 
-    def auxiliary_tables(self, table: Table) -> tuple[Table, ...]:
+    def auxiliary_tables(self, table: Table) -> tuple[Table, ...]:  # noqa: ARG002 - the protocol's
         return ()
 
     def insert(self, write: Write, values: Values) -> Program[Row]:

@@ -93,7 +93,7 @@ class Query(Generic[R]):
         return twin
 
     def copy(self) -> Query[R]:
-        """An equal query. (Steps never change one, so a copy is seldom needed.)"""
+        """An equal query; steps never change one, so a copy is seldom needed."""
         return cast("Query[R]", self._with())
 
     def filter(self, *conditions: bool) -> Query[R]:
@@ -216,7 +216,7 @@ class Query(Generic[R]):
         connection: Executor | None = None,
     ) -> Coroutine[Any, Any, R]:
         """The only result. Raises NoResultFound and MultipleResultsFound."""
-        query = self if self._limit is not None and self._limit <= 2 else self.limit(2)  # noqa: PLR2004 - two are too many
+        query = self if self._limit is not None and self._limit <= 2 else self.limit(2)
         return _one(self._entity.name, *query._ready("rows", connection or db, tenant_id, tenant_ids))
 
     def scalar(
@@ -274,7 +274,7 @@ class Query(Generic[R]):
         if type(batch) is not int or batch < 1:
             raise InvalidValueError("batch must be a positive int", found=ascii(batch)[:100])
         executor, prepared, parameters = self._ready("rows", connection or db, tenant_id, tenant_ids)
-        return _stream(executor, prepared, parameters, batch)
+        return _Stream(executor, prepared, parameters, batch)
 
     # --- from shape to statement -------------------------------------------------------------------------------------
 

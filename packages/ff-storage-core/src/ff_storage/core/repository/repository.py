@@ -28,7 +28,7 @@ from ff_storage.core.program import Fetch, Program, Row
 from ff_storage.core.query.builder import Query
 from ff_storage.core.query.bulk import ChunkResult, RecordReader, chunks, insert_chunks
 from ff_storage.core.query.results import Prepared, models
-from ff_storage.core.repository.changes import changes_of, guard_of
+from ff_storage.core.repository.changes import changes_of, encoded, guard_of
 from ff_storage.core.sql.compiler import remember
 from ff_storage.core.sql.dialect import Dialect
 from ff_storage.core.sql.expressions import OR, Bound, ColumnRef, Comparison, Expr, Junction
@@ -109,7 +109,7 @@ class PydanticRepository(Generic[M]):
 
     @property
     def tenant_filter_value(self) -> Any:
-        """The tenant, or the list of tenants, that reads are restricted to; None when they are not by this repository."""
+        """The tenant, or the list of tenants, that this repository restricts reads to, or None."""
         return self.tenant_id if self.tenant_id is not None else self.tenant_ids
 
     def transaction(self, isolation: IsolationLevel | None = None, *, readonly: bool = False) -> Transaction:
@@ -144,25 +144,16 @@ class PydanticRepository(Generic[M]):
         """The rows with those keys, as a dict from each key given to its row or None."""
         db = connection or self.db_pool
         scope = self._scope(include_deleted=include_deleted)
-        wanted = {id: self._key(id) for id in ids}
+        wanted = {each: self._key(each) for each in ids}
         return self._get_many(db, scope, wanted)
 
     async def _get_many(self, db: Executor, scope: Scope, wanted: dict[Any, Key]) -> dict[Any, M | None]:
         write = self._write(db, scope, None)
         found: dict[Any, M] = {}
         identity = [write.table.by_name[name] for name in write.table.identity]
-        encode = [write.dialect.encoder(column.type) for column in identity]
-        mark = {
-            id: tuple(
-                each if column.adapt is None else column.adapt(each) for column, each in zip(identity, key, strict=True)
-            )
-            for id, key in wanted.items()
-        }
-        mark = {id: tuple(enc(each) for enc, each in zip(encode, key, strict=True)) for id, key in mark.items()}
+        places = [write.table.columns.index(column) for column in identity]
         for chunk in chunks(wanted.values(), KEYS_A_QUERY):
-            query = Query(self.model_class).filter(self._any_of(chunk))
-            prepared, parameters = query.prepare(db.dialect, scope)
-            places = [write.table.columns.index(column) for column in identity]
+            prepared, parameters = Query(self.model_class).filter(self._any_of(chunk)).prepare(db.dialect, scope)
             rows = await db.fetch(prepared.text, parameters)
             for row, model in zip(rows, prepared.build(rows), strict=True):
                 key = tuple(row[place] for place in places)
@@ -172,7 +163,10 @@ class PydanticRepository(Generic[M]):
                         remedy="pass one tenant_id",
                     )
                 found[key] = model
-        return {id: found.get(mark[id]) for id in wanted}
+        return {
+            each: found.get(tuple(encoded(write, column, part) for column, part in zip(identity, key, strict=True)))
+            for each, key in wanted.items()
+        }
 
     def _any_of(self, keys: Collection[Key]) -> Any:
         table = self._entity.table

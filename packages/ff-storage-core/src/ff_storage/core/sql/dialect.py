@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from ff_storage.core.types import ColumnType
 
 if TYPE_CHECKING:
-    from ff_storage.core.program import Program
     from ff_storage.core.facts import Fact
+    from ff_storage.core.program import Program
     from ff_storage.core.sql.compiler import Compiler
     from ff_storage.core.tables import Table
 

@@ -1,9 +1,9 @@
 """Expressions: what a caller may say about rows, as immutable nodes without SQL.
 
-`Product.price > 100`, `F.status == "active"`, `func.sum(F.total)` build nodes; the compiler gives them words. Each node
-carries three things computed once, when it is made: `key`, a hashable description of its *shape* that holds no caller's
-value (so equal shapes share one compiled statement); `values`, those values in the order of the walk; and `depth`, which
-is bounded here so that nothing later recurses without end.
+`Product.price > 100`, `F.status == "active"`, `func.sum(F.total)` build nodes; the compiler gives them words. Each
+node carries three things computed once, when it is made: `key`, a hashable description of its *shape* that holds no
+caller's value (so equal shapes share one compiled statement); `values`, those values in the order of the walk; and
+`depth`, which is bounded here so that nothing later recurses without end.
 
 To a type checker an expression has the type of its value: a comparison is a `bool`, a column a `Decimal`. `col` opens
 the methods (`col(Product.name).icontains("x")`), `not_` negates; at run time both are optional.
@@ -191,7 +191,7 @@ class Expr:
         return cast("bool", Match("endswith", self, text, fold=True))
 
     def like(self, pattern: str) -> bool:
-        r"""The value matches `pattern`, case-sensitively: `%` any text, `_` one character, `\` makes the next literal."""
+        r"""The value matches `pattern`, case-sensitively: `%` any text, `_` a character, `\` makes the next literal."""
         return cast("bool", Match("like", self, pattern))
 
     def ilike(self, pattern: str) -> bool:
@@ -228,7 +228,7 @@ class ColumnRef(Expr):
 
 
 class _Token:
-    """A key that equals nothing but itself. (A node cannot be its own key: its `==` builds a node.)"""
+    """A key that equals nothing but itself; a node cannot be its own, since its `==` builds a node."""
 
     __slots__ = ()
 
@@ -581,11 +581,11 @@ class FunctionFactory:
         return cast("T | None", Aggregate("sum", field_ref(field, "func.sum"), distinct=distinct))
 
     @overload
-    def avg(self, field: int | float | None, *, distinct: bool = False) -> float | None: ...
+    def avg(self, field: float | None, *, distinct: bool = False) -> float | None: ...
     @overload
     def avg(self, field: Decimal | None, *, distinct: bool = False) -> Decimal | None: ...
     def avg(self, field: Any, *, distinct: bool = False) -> Any:
-        """The mean; None of no rows. A float, or for a Decimal column a Decimal with four more digits, rounded half up."""
+        """The mean; None of no rows. A float; of a Decimal column a Decimal with four more digits, rounded half up."""
         return Aggregate("avg", field_ref(field, "func.avg"), distinct=distinct)
 
     def min(self, field: T) -> T | None:
@@ -628,6 +628,8 @@ if TYPE_CHECKING:
     class _Column(Expr):
         """What `col` gives to a type checker: the methods of an expression, with comparisons as `bool`."""
 
+        __hash__ = object.__hash__
+
         def __eq__(self, other: object) -> bool: ...
         def __ne__(self, other: object) -> bool: ...
         def __lt__(self, other: Any) -> bool: ...
@@ -648,7 +650,7 @@ def col(field: Any) -> _Column:
     return cast("_Column", field)
 
 
-def not_(value: bool) -> bool:  # noqa: FBT001 - a condition has the type bool to a checker
+def not_(value: bool) -> bool:
     """True where `value` is false; `~` for type checkers."""
     return cast("bool", negation(condition(value)))
 
@@ -670,6 +672,6 @@ def OR(*conditions: bool) -> bool:  # noqa: N802 - the published name
     return _join("OR", conditions)
 
 
-def NOT(value: bool) -> bool:  # noqa: FBT001, N802 - the published style
+def NOT(value: bool) -> bool:  # noqa: N802 - the published style
     """True where `value` is false."""
     return not_(value)

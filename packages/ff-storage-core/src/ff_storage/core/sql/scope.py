@@ -44,7 +44,7 @@ class Scope:
         self.key: Hashable = (kind, include_deleted)
         self.values = values
 
-    def with_deleted(self, include_deleted: bool) -> Scope:  # noqa: FBT001 - the one setting of this copy
+    def with_deleted(self, include_deleted: bool) -> Scope:
         """The same tenants, with soft-deleted rows counted or not."""
         if include_deleted == self.include_deleted:
             return self

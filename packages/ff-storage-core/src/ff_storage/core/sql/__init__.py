@@ -1,0 +1,1 @@
+"""From expressions to SQL: nodes, statements, scope, and the compiler that a dialect specializes."""
