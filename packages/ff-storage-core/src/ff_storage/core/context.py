@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
@@ -76,7 +76,7 @@ ambient_scope: Callable[[], TenantScope | None] = _ambient.get
 
 
 @contextlib.contextmanager
-def tenant_scope(tenant_id: Any = None, *, tenant_ids: Collection[Any] | None = None) -> Iterator[None]:
+def tenant_scope(tenant_id: Any = None, *, tenant_ids: Collection[Any] | None = None) -> Generator[None]:
     """Declare the tenant scope of everything called inside the block that does not declare its own.
 
     `tenant_id` is one tenant or `ALL_TENANTS`; `tenant_ids` several. Raises TenantScopeError for neither and for both.

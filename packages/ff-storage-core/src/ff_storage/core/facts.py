@@ -14,8 +14,8 @@ class Fact:
     """`kind` of the object `name` in `table` has `value`: `("main", "products", "column.type", "price", "INTEGER")`.
 
     `kind` is `object.property`: `table.exists`, `column.type`, `column.nullable`, `column.default`,
-    `column.generated`, `column.collation`, `primary_key.columns`, `unique.columns`, `foreign_key.*`, `check.expression`,
-    `index.columns`, `index.predicate`, … `schema` is empty for the connection's default schema.
+    `column.generated`, `column.collation`, `primary_key.columns`, `unique.columns`, `foreign_key.*`,
+    `check.expression`, `index.columns`, `index.predicate`, … `schema` is empty for the connection's default schema.
     """
 
     schema: str

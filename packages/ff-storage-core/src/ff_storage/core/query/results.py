@@ -60,7 +60,7 @@ def tuples(outputs: Sequence[Output], dialect: Dialect) -> Build:
 
 def objects(target: type[Any], names: Sequence[str], outputs: Sequence[Output], dialect: Dialect) -> Build:
     """Rows as validated instances of `target`: a Pydantic model, a dataclass, a TypedDict or a NamedTuple."""
-    adapter: TypeAdapter[list[Any]] = TypeAdapter(list[target])
+    adapter: TypeAdapter[list[Any]] = TypeAdapter(list[target])  # type: ignore[valid-type]  # a type at run time
     to_tuples = tuples(outputs, dialect)
     return lambda rows: adapter.validate_python([dict(zip(names, row, strict=True)) for row in to_tuples(rows)])
 
@@ -109,7 +109,7 @@ def target_names(target: type[Any], outputs: Sequence[Expr]) -> tuple[str, ...]:
 
 def target_fields(target: type[Any]) -> dict[str, bool] | None:
     """The fields of a class, and whether each is required; None when it does not say."""
-    if isinstance(target, type) and issubclass(target, BaseModel):
+    if isinstance(target, type) and issubclass(target, BaseModel):  # a TypedDict is no class to issubclass
         fields = target.model_fields
         return {
             each: info.is_required()

@@ -15,7 +15,7 @@ from ff_storage.core.history.strategy import Guard, Key, Write
 from ff_storage.core.model.hydrate import changed_columns
 from ff_storage.core.program import Fetch, Program, Row
 from ff_storage.core.sql.compiler import prepare
-from ff_storage.core.sql.expressions import Expr
+from ff_storage.core.sql.expressions import Expr, condition
 from ff_storage.core.sql.scope import Stamp
 from ff_storage.core.sql.statements import Select
 from ff_storage.core.tables import Column
@@ -46,8 +46,10 @@ def changes_of(write: Write, key: Key, model: PydanticModel) -> Program[dict[str
     unsure: list[Column] = []
     changes: dict[str, Any] = {}
     for attribute, value in values.items():
-        column = table.by_attribute.get(attribute)  # type: ignore[assignment]  # may be a field without a column
-        if column is None or column in identity or column.generated is not None or attribute == UPDATED_AT:
+        if attribute not in table.by_attribute or attribute == UPDATED_AT:
+            continue
+        column = table.by_attribute[attribute]
+        if column in identity or column.generated is not None:
             continue
         if column is tenant:
             if value is not None:
@@ -111,9 +113,8 @@ def guard_of(write: Write, changes: Mapping[str, Any], model: PydanticModel, exp
         return Guard()
     names = [*changes, UPDATED_AT] if UPDATED_AT in table.by_attribute else list(changes)
     comparable = [name for name in names if not isinstance(table.by_attribute[name].type, Json)]
-    return Guard(
-        tuple(write.entity.column(name).is_not_distinct_from(expected.__dict__[name]) for name in comparable)  # type: ignore[misc]  # a condition has the type bool to a checker
-    )
+    conditions = [write.entity.column(name).is_not_distinct_from(expected.__dict__[name]) for name in comparable]
+    return Guard(tuple(condition(each) for each in conditions))
 
 
 def same(write: Write, column: Column, left: Any, right: Any) -> bool:

@@ -6,6 +6,7 @@ what needs several runs in one.
 
 from __future__ import annotations
 
+import builtins
 import logging
 import warnings
 from collections.abc import Collection, Coroutine, Iterable, Mapping
@@ -101,7 +102,7 @@ class PydanticRepository(Generic[M]):
         return self._tenants.tenants[0] if self._tenants is not None and self._tenants.strict else None
 
     @property
-    def tenant_ids(self) -> list[Any] | None:
+    def tenant_ids(self) -> builtins.list[Any] | None:
         """The tenants of a permissive scope, or None."""
         if self._tenants is None or self._tenants.strict or self._tenants.everything:
             return None
@@ -190,7 +191,7 @@ class PydanticRepository(Generic[M]):
         order_by: Any = None,
         include_deleted: bool = False,
         connection: Executor | None = None,
-    ) -> Coroutine[Any, Any, list[M]]:
+    ) -> Coroutine[Any, Any, builtins.list[M]]:
         """The rows whose fields equal `filters` (a list means one of; None means NULL).
 
         `order_by` is a field, a term or a list of them (`"name"`, `"-price"`); by default the newest come first. The
@@ -273,7 +274,7 @@ class PydanticRepository(Generic[M]):
         connection: Executor | None = None,
         *,
         trusted: bool = False,
-    ) -> Coroutine[Any, Any, list[M]]: ...
+    ) -> Coroutine[Any, Any, builtins.list[M]]: ...
     @overload
     def create_many(
         self,
@@ -284,7 +285,7 @@ class PydanticRepository(Generic[M]):
         atomic: Literal[False],
         connection: Executor | None = None,
         trusted: bool = False,
-    ) -> Coroutine[Any, Any, list[ChunkResult]]: ...
+    ) -> Coroutine[Any, Any, builtins.list[ChunkResult]]: ...
     def create_many(
         self,
         models: Iterable[M],
@@ -309,14 +310,16 @@ class PydanticRepository(Generic[M]):
             return self._create_chunks(db, write, models, reader, batch_size)
         return self._create_all(db, write, [reader(model) for model in models], batch_size)
 
-    async def _create_all(self, db: Executor, write: Write, rows: list[dict[str, Any]], batch_size: int) -> list[M]:
+    async def _create_all(
+        self, db: Executor, write: Write, rows: builtins.list[dict[str, Any]], batch_size: int
+    ) -> builtins.list[M]:
         stored: list[Row] = []
         await db.run(insert_chunks(write, rows, batch_size, stored), atomic=True)
         return [self._build(write.dialect, row) for row in stored]
 
     async def _create_chunks(
         self, db: Executor, write: Write, models: Iterable[M], reader: RecordReader, batch_size: int
-    ) -> list[ChunkResult]:
+    ) -> builtins.list[ChunkResult]:
         results: list[ChunkResult] = []
         start = 0
         for chunk in chunks(models, batch_size):

@@ -52,9 +52,9 @@ MAX_CACHED: Final = 4096
 
 
 class Slot(NamedTuple):
-    """One parameter: the value at `index`, encoded. With `size`, a list that fills that many parameters."""
+    """One parameter: the value at `position`, encoded. With `size`, a list that fills that many parameters."""
 
-    index: int
+    position: int
     encode: Convert
     what: str
     size: int = 0
@@ -115,11 +115,11 @@ def prepare(dialect: Dialect, key: Any, scope: Scope, make: Callable[[], Stateme
     `key` must determine the statement apart from its values.
     """
     shape = (key, scope.key)
-    compiled = dialect.statements.get(shape)
+    compiled: Compiled | None = dialect.statements.get(shape)
     if compiled is None:
         compiled = dialect.compiler(dialect, scope).compile(make())
         remember(dialect, shape, compiled)
-    return compiled  # type: ignore[no-any-return]  # the cache also holds what other floors prepare under their own keys
+    return compiled
 
 
 def remember(dialect: Dialect, shape: Any, prepared: Any) -> None:
@@ -193,12 +193,12 @@ class Compiler:
             self._count += (statement.limit is not None) + (statement.offset is not None)
 
     def _compile_select(self, statement: Select) -> tuple[str, tuple[Output, ...]]:
-        labels = {node.name: node for node in statement.outputs if isinstance(node, Label)}
+        labels: dict[str, Expr] = {node.name: node for node in statement.outputs if isinstance(node, Label)}
         self.check_grouping(statement, labels)
         text = self.select(statement, labels)
         if statement.form != "rows":
             return text, (Output(Integer() if statement.form == "count" else Boolean()),)
-        return text, tuple(Output(self.type_of(node), *self._source(node)) for node in statement.outputs)
+        return text, tuple(self._output(node) for node in statement.outputs)
 
     def select(self, statement: Select, labels: dict[str, Expr]) -> str:
         """A SELECT in the form that was asked for."""
@@ -562,19 +562,25 @@ class Compiler:
     def column_of(self, node: Expr) -> Column | None:
         """The column whose values a node yields unchanged, if there is one."""
         source = self._source(node)
-        return source[0] if source else None
+        return None if source is None else source.column
 
-    def _source(self, node: Expr) -> tuple[Column, Entity] | tuple[()]:
+    def _output(self, node: Expr) -> Output:
+        source = self._source(node)
+        return (
+            Output(self.type_of(node)) if source is None else Output(self.type_of(node), source.column, source.entity)
+        )
+
+    def _source(self, node: Expr) -> ColumnRef | None:
         node = self.resolve(node)
         if isinstance(node, ColumnRef):
-            return (node.column, node.entity)
+            return node
         if isinstance(node, Label):
             return self._source(node.operand)
         if isinstance(node, Aggregate) and node.function in ("min", "max") and node.argument is not None:
             return self._source(node.argument)
         if isinstance(node, Call) and node.function == "coalesce":
             return self._source(node.arguments[0])
-        return ()
+        return None
 
     def nullable(self, node: Expr) -> bool:
         """Whether a node can be NULL."""

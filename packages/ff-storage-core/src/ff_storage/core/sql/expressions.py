@@ -358,11 +358,14 @@ class Junction(Expr):
 
     __slots__ = ("operator", "terms")
 
+    operator: Literal["AND", "OR"]
+    terms: tuple[Expr, ...]
+
     def __init__(self, operator: Literal["AND", "OR"], terms: tuple[Expr, ...]) -> None:
         flat: list[Expr] = []
         for term in terms:
             if isinstance(term, Junction) and term.operator == operator:
-                flat.extend(term.terms)
+                flat += term.terms
             else:
                 flat.append(term)
         if len(flat) > MAX_TERMS:
@@ -581,9 +584,9 @@ class FunctionFactory:
         return cast("T | None", Aggregate("sum", field_ref(field, "func.sum"), distinct=distinct))
 
     @overload
-    def avg(self, field: float | None, *, distinct: bool = False) -> float | None: ...
+    def avg(self, field: Decimal, *, distinct: bool = False) -> Decimal | None: ...
     @overload
-    def avg(self, field: Decimal | None, *, distinct: bool = False) -> Decimal | None: ...
+    def avg(self, field: float | None, *, distinct: bool = False) -> float | None: ...
     def avg(self, field: Any, *, distinct: bool = False) -> Any:
         """The mean; None of no rows. A float; of a Decimal column a Decimal with four more digits, rounded half up."""
         return Aggregate("avg", field_ref(field, "func.avg"), distinct=distinct)

@@ -142,7 +142,8 @@ def unshared(statement: S) -> S:
 
 def _unshared(part: Any) -> Any:
     if isinstance(part, tuple):
-        return tuple(_unshared(each) for each in part)
+        parts: tuple[Any, ...] = part
+        return tuple(_unshared(each) for each in parts)
     if isinstance(part, ColumnRef | Name) or not isinstance(part, Expr | Order):
         return part
     twin = copy.copy(part)
