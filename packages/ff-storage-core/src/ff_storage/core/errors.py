@@ -11,7 +11,7 @@ a password, a connection string or a bound parameter.
     │   ├── ConfigurationError, UnsafeSQLError, UnsupportedFeature
     │   └── KeyTooLong (an InvalidValueError of the schema)
     ├── TenantError ── TenantNotConfigured, TenantScopeError (= TenantIsolationError, also ValueError)
-    ├── NoResultFound, MultipleResultsFound (── AmbiguousRow), RelationNotLoaded, ConcurrencyError
+    ├── NoResultFound, MultipleResultsFound (── AmbiguousRow), RelationNotLoaded, ConcurrencyError, InvalidRowError
     ├── SchemaError ── SchemaDifference
     ├── DatabaseError
     │   ├── ConnectionFailure, ConnectionLost, WrongLoopError
@@ -184,6 +184,12 @@ class ConcurrencyError(StorageError):
     """The row changed since it was read; nothing was written."""
 
     code = "FF-R305"
+
+
+class InvalidRowError(StorageError, ValueError):
+    """A stored row does not fit the model it is read as."""
+
+    code = "FF-R306"
 
 
 # --- schema ----------------------------------------------------------------------------------------------------------
