@@ -72,6 +72,8 @@ class Dialect:
     capabilities: ClassVar[frozenset[Capability]]
     max_parameters: ClassVar[int]
     compiler: ClassVar[type[Compiler]]
+    json_text: ClassVar[bool] = False
+    """Driver values of Json are JSON text (str or bytes): a model's validators then read them without a decoder."""
 
     def __init__(self) -> None:
         self.statements: Final[dict[Any, Any]] = {}
