@@ -1,0 +1,1 @@
+"""Models: Pydantic classes, the tables they describe, and instances made of rows."""

@@ -1,0 +1,305 @@
+"""The generated constructors: the source of one, and what it calls.
+
+The source holds field names only as string literals. A row that fails is explained afterwards, by converting its
+columns one by one, so that nothing is paid for it while rows fit.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from pydantic import AliasChoices, BaseModel, ValidationError
+from pydantic_core import to_json
+
+from ff_storage.core.errors import ConfigurationError, InvalidRowError, StorageError
+from ff_storage.core.model import trust
+from ff_storage.core.model.trust import ModelSchema, Way
+from ff_storage.core.sql.dialect import Convert, Dialect
+from ff_storage.core.tables import Column
+from ff_storage.core.types import Array, Json
+
+Row = tuple[Any, ...]
+
+ROW_SLOT = "__ff_row__"
+"""The slot in which a model class lets its instances remember their plan and row; a class without it goes without."""
+
+_FAILURES = (ValueError, TypeError, ArithmeticError)
+
+
+class Plan:
+    """How rows of `columns` become instances of `model`; kept with every instance made, beside its row.
+
+    `readers` turn one driver value each into the field's value; None where they are the same.
+    """
+
+    __slots__ = ("build", "columns", "converts", "dialect", "encoders", "model", "readers", "rebuilds", "schema")
+
+    def __init__(self, model: type[BaseModel], columns: tuple[Column, ...], dialect: Dialect, schema: ModelSchema):
+        self.model = model
+        self.columns = columns
+        self.dialect = dialect
+        self.schema = schema
+        self.readers: tuple[Convert | None, ...] = ()
+        self.converts: tuple[bool, ...] = ()
+        self.rebuilds = False
+        self.build: Callable[[Row], Any]
+        self.encoders: tuple[Convert, ...] | None = None
+
+
+# --- one column -------------------------------------------------------------------------------------------------------
+
+
+class Reader:
+    """The conversion of one column's driver values: as an expression to write into a constructor, or as a function."""
+
+    def __init__(self, schema: ModelSchema, column: Column, dialect: Dialect) -> None:
+        self.column = column
+        self.decode = dialect.decoder(column.type)
+        self.way = trust.way(schema, column.attribute, column.type)
+        self.text = dialect.json_text and isinstance(column.type, Json)
+        self.nullable = trust.is_nullable(schema, column.attribute)
+        self.convert: Any = None
+        if self.way is not Way.ASSIGN:
+            self.convert = trust.converter(schema, column.attribute, self.way)
+        if self.way is Way.MEMBER:
+            self.convert = _Members(trust.enum_members(schema, column.attribute), self.convert)
+        elif self.way is Way.ASSIGN and self.decode is None and isinstance(column.type, Json | Array):
+            # The row stays as it was read, to be compared with; the instance's lists and dicts are the user's.
+            self.decode = _copy
+
+    def expression(self, value: str, names: dict[str, Any]) -> str:
+        """Source of the field's value from the driver value in the variable `value`; adds what it calls to `names`."""
+        names[f"decode_{value}"] = self.decode
+        names[f"convert_{value}"] = self.convert
+        names["to_json"] = to_json
+        decoded = f"decode_{value}({value})" if self.decode else value
+        unless_none = f"None if {value} is None else "
+        if self.way is Way.ASSIGN:
+            return unless_none + decoded if self.decode else value
+        if self.way is Way.JSON and self.text:
+            return (
+                f"{unless_none}convert_{value}({value})"
+                if self.nullable
+                else f"convert_{value}('null' if {value} is None else {value})"
+            )
+        if self.decode and not self.nullable:
+            decoded = unless_none + decoded
+        if self.way is Way.JSON:
+            decoded = f"to_json({decoded})"
+        call = f"convert_{value}[{decoded}]" if self.way is Way.MEMBER else f"convert_{value}({decoded})"
+        return unless_none + call if self.nullable else call
+
+    def function(self, model: type[BaseModel]) -> Convert | None:
+        """The conversion as a function; None when there is nothing to convert."""
+        names: dict[str, Any] = {}
+        expression = self.expression("value", names)
+        if expression == "value":
+            return None
+        names |= {"failures": _FAILURES, "explain": _explain_value, "model": model, "column": self.column}
+        lines = [
+            "def read(value):",
+            "    try:",
+            f"        return {expression}",
+            "    except failures as error:",
+            "        raise explain(model, column, error) from error",
+        ]
+        return cast("Convert", _compile(lines, names, "read", model))
+
+
+class _Members(dict[Any, Any]):
+    """Value → enum member; the enum's validator answers for what is not there (flags, `_missing_`, its error)."""
+
+    __slots__ = ("validate",)
+
+    def __init__(self, members: dict[Any, Any], validate: Convert) -> None:
+        super().__init__(members)
+        self.validate = validate
+
+    def __missing__(self, value: Any) -> Any:
+        return self.validate(value)
+
+
+def _copy(value: Any) -> Any:
+    """A JSON value with lists and dicts of its own."""
+    if isinstance(value, list):
+        items: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
+        return [_copy(each) for each in items]
+    if isinstance(value, dict):
+        pairs: dict[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
+        return {key: _copy(each) for key, each in pairs.items()}
+    return value
+
+
+# --- the generated constructors ---------------------------------------------------------------------------------------
+
+
+def trusted_builder(plan: Plan, readers: Sequence[Reader]) -> Callable[[Row], Any]:
+    """The constructor that assigns each field what its reader gives."""
+    model, schema = plan.model, plan.schema
+    names: dict[str, Any] = {
+        "new": model.__new__,
+        "model": model,
+        # BaseModel.__setattr__ is for users. Its slots' descriptors set the same memory in a quarter of the time of
+        # object.__setattr__, which looks each name up again.
+        "set_dict": BaseModel.__dict__["__dict__"].__set__,
+        "set_fields_set": BaseModel.__dict__["__pydantic_fields_set__"].__set__,
+        "set_extra": BaseModel.__dict__["__pydantic_extra__"].__set__,
+        "set_private": BaseModel.__dict__["__pydantic_private__"].__set__,
+    }
+    read = {reader.column.attribute: reader.expression(f"c{index}", names) for index, reader in enumerate(readers)}
+    items: list[str] = []
+    for index, name in enumerate(schema.fields):  # the order that dumps and repr go by
+        items.append(f"{name!r}: {read[name] if name in read else _default(schema, name, f'd{index}', names)}")
+    lines = [
+        "self = new(model)",
+        f"set_dict(self, {{{', '.join(items)}}})",
+        # A new set each time, though it is a quarter of the cost: a user's change to one must not reach another.
+        f"set_fields_set(self, {{{', '.join(map(repr, read))}}})",
+        f"set_extra(self, {'{}' if model.model_config.get('extra') == 'allow' else None})",
+        "set_private(self, None)",
+    ]
+    if schema.post_init is not None:  # creates the private attributes, too
+        names["post_init"] = getattr(model, schema.post_init)
+        lines.append("post_init(self, None)")
+    set_row = _row_setter(model)
+    if set_row is not None:
+        names["set_row"] = set_row
+        lines.append("set_row(self, (plan, row))")
+    return _builder(plan, lines, names)
+
+
+def whole_builder(plan: Plan) -> Callable[[Row], Any]:
+    """The constructor that hands the canonical values to the model's validators."""
+    model, schema = plan.model, plan.schema
+    names: dict[str, Any] = {"model": model}
+    items: dict[str, str] = {}
+    json_fields: set[str] = set()
+    for index, column in enumerate(plan.columns):
+        if column.attribute in schema.fields and trust.way(schema, column.attribute, column.type) is Way.JSON:
+            json_fields.add(column.attribute)
+        decode = plan.dialect.decoder(column.type)
+        if decode is None and isinstance(column.type, Json | Array):
+            decode = _copy
+        names[f"decode_c{index}"] = decode
+        value = f"None if c{index} is None else decode_c{index}(c{index})" if decode else f"c{index}"
+        items[_input_name(model, schema, column.attribute)] = value
+    names["validate"] = trust.whole_validator(schema, json_fields)
+    given = ", ".join(f"{name!r}: {value}" for name, value in items.items())
+    lines = [f"self = validate({next(iter(items.values())) if schema.is_root_model else f'{{{given}}}'})"]
+    set_row = _row_setter(model)
+    if set_row is not None:
+        names["set_row"] = set_row
+        # A wrap validator may return anything.
+        lines.append("if type(self) is model: set_row(self, (plan, row))")
+    return _builder(plan, lines, names)
+
+
+def _builder(plan: Plan, lines: list[str], names: dict[str, Any]) -> Callable[[Row], Any]:
+    names |= {"plan": plan, "failures": _FAILURES, "known": StorageError, "explain": _explain_row}
+    variables = ", ".join(f"c{index}" for index in range(len(plan.columns)))
+    build = _compile(
+        [
+            "def build(row):",
+            "    try:",
+            f"        {variables}, = row",
+            *(f"        {line}" for line in lines),
+            "        return self",
+            "    except known:",
+            "        raise",
+            "    except failures as error:",
+            "        raise explain(plan, row, error) from error",
+        ],
+        names,
+        "build",
+        plan.model,
+    )
+    return cast("Callable[[Row], Any]", build)
+
+
+def _compile(lines: list[str], names: dict[str, Any], function: str, model: type[BaseModel]) -> Any:
+    code = compile("\n".join(lines), f"<ff_storage: {function} {model.__name__}>", "exec")
+    exec(code, names)  # noqa: S102  # our own source: no text of the user's but quoted field names
+    return names[function]
+
+
+def _default(schema: ModelSchema, name: str, variable: str, names: dict[str, Any]) -> str:
+    """Source of the default of a field that is not read, shared by all instances only if Pydantic would."""
+    own = schema.fields[name]
+    validated = own.get("validate_default", schema.config.get("validate_default", False))
+    if "default" in own and not validated:
+        try:
+            hash(own["default"])
+        except TypeError:  # mutable, so copied
+            pass
+        else:
+            names[variable] = own["default"]
+            return variable
+    names[variable] = trust.default_of(schema, name)
+    return f"{variable}()"
+
+
+def _row_setter(model: type[BaseModel]) -> Callable[[Any, Any], None] | None:
+    for base in model.__mro__:
+        slot = base.__dict__.get(ROW_SLOT)
+        if isinstance(slot, types.MemberDescriptorType):
+            return slot.__set__
+    return None
+
+
+def _input_name(model: type[BaseModel], schema: ModelSchema, attribute: str) -> str:
+    """What the model's validators call the field: its name, unless an `__init__` of its own passes the data on."""
+    config = model.model_config
+    if not schema.custom_init or config.get("populate_by_name") or config.get("validate_by_name"):
+        return attribute
+    alias = model.model_fields[attribute].validation_alias
+    if isinstance(alias, AliasChoices):
+        alias = next((choice for choice in alias.choices if isinstance(choice, str)), alias)
+    if alias is None or isinstance(alias, str):
+        return alias or attribute
+    raise ConfigurationError(
+        f"{model.__name__}.{attribute} cannot be passed to the model's own __init__",
+        found="an alias that is a path",
+        remedy="set validate_by_name in the model's config",
+    )
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+def _explain_row(plan: Plan, row: Row, error: Exception) -> StorageError:
+    """The error for a row that failed, naming the column where one alone is to blame."""
+    if len(row) != len(plan.columns):
+        return InvalidRowError(
+            f"a row of {plan.model.__name__} needs {len(plan.columns)} values", found=f"it has {len(row)}"
+        )
+    for read, value in zip(plan.readers, row, strict=False):
+        if read is not None:
+            try:
+                read(value)
+            except InvalidRowError as found:
+                return found
+    return InvalidRowError(f"a row does not fit {plan.model.__name__}", found=_reason(error), remedy=_REMEDY)
+
+
+def _explain_value(model: type[BaseModel], column: Column, error: Exception) -> StorageError:
+    return InvalidRowError(
+        f"the column {column.name} does not fit {model.__name__}.{column.attribute}",
+        found=_reason(error),
+        remedy=_REMEDY,
+        details={"column": column.name},
+    )
+
+
+_REMEDY = "correct the stored value, or let the model accept it"
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without the value: it may be a secret."""
+    if not isinstance(error, ValidationError):
+        return f"a {type(error).__name__}"
+    return "; ".join(
+        ": ".join(filter(None, [".".join(map(str, each["loc"])), each["msg"]]))
+        for each in error.errors(include_url=False, include_context=False, include_input=False)
+    )
