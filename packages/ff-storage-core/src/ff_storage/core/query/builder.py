@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Collection, Coroutine, Hashable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
-from weakref import WeakKeyDictionary
 
 from ff_storage.core.context import TenantScope
 from ff_storage.core.errors import ConfigurationError, InvalidValueError, MultipleResultsFound, NoResultFound
@@ -87,19 +86,23 @@ class Query(Generic[R]):
 
     # --- steps -------------------------------------------------------------------------------------------------------
 
-    def _with(self, **changes: Any) -> Any:
-        twin = object.__new__(type(self))
-        twin.__dict__ = {**self.__dict__, **changes}
+    def _with(self, name: str, value: Any) -> Query[Any]:
+        twin: Query[Any] = _new(Query)
+        state = self.__dict__.copy()
+        state[name] = value
+        twin.__dict__ = state
         return twin
 
     def copy(self) -> Query[R]:
         """An equal query; steps never change one, so a copy is seldom needed."""
-        return cast("Query[R]", self._with())
+        return self._with("_model", self._model)
 
     def filter(self, *conditions: bool) -> Query[R]:
         """Keep the rows for which every condition holds. Raises UnknownFieldError for a name the model lacks."""
-        terms = tuple([self._known(condition(each)) for each in conditions])
-        return cast("Query[R]", self._with(_where=self._where + terms))
+        terms = cast("tuple[Expr, ...]", conditions)
+        for term in terms:
+            self._check(condition(term))
+        return self._with("_where", self._where + terms)
 
     def filter_by(self, **values: Any) -> Query[R]:
         """Keep the rows whose fields equal `values`; None means NULL."""
@@ -107,33 +110,31 @@ class Query(Generic[R]):
 
     def order_by(self, *terms: Any) -> Query[R]:
         """Sort by fields, `.asc()`/`.desc()` terms, or names (`"name"`, `"-price"` for descending)."""
-        return cast("Query[R]", self._with(_order_by=self._order_by + tuple([order_term(term) for term in terms])))
+        return self._with("_order_by", self._order_by + tuple([order_term(term) for term in terms]))
 
     def limit(self, n: int) -> Query[R]:
         """Return at most `n` rows."""
-        return cast("Query[R]", self._with(_limit=_row_count("limit", n)))
+        return self._with("_limit", _row_count("limit", n))
 
     def offset(self, n: int) -> Query[R]:
         """Skip the first `n` rows."""
-        return cast("Query[R]", self._with(_offset=_row_count("offset", n)))
+        return self._with("_offset", _row_count("offset", n))
 
     def distinct(self) -> Query[R]:
         """Return each result once."""
-        return cast("Query[R]", self._with(_distinct=True))
+        return self._with("_distinct", value=True)
 
     def include_deleted(self) -> Query[R]:
         """Count soft-deleted rows too."""
-        return cast("Query[R]", self._with(_include_deleted=True))
+        return self._with("_include_deleted", value=True)
 
     def group_by(self, *fields: Any) -> Query[R]:
         """Make one result of each group of rows that agree in `fields`."""
-        return cast(
-            "Query[R]", self._with(_group_by=self._group_by + tuple([field_ref(each, "group_by") for each in fields]))
-        )
+        return self._with("_group_by", self._group_by + tuple([field_ref(each, "group_by") for each in fields]))
 
     def having(self, *conditions: bool) -> Query[R]:
         """Keep the groups for which every condition holds; labels of `select` may be named."""
-        return cast("Query[R]", self._with(_having=self._having + tuple([condition(each) for each in conditions])))
+        return self._with("_having", self._having + tuple([condition(each) for each in conditions]))
 
     @overload
     def select(self, a: T1, /) -> Query[tuple[T1]]: ...
@@ -161,8 +162,10 @@ class Query(Generic[R]):
         """Yield tuples of `fields` (fields, names, aggregates, expressions) instead of models."""
         if not fields:
             raise InvalidValueError("select needs at least one field")
-        outputs = tuple([self._known(field_ref(each, "select")) for each in fields])
-        return self._with(_outputs=outputs, _into=None)
+        outputs = tuple([field_ref(each, "select") for each in fields])
+        for node in outputs:
+            self._check(node)
+        return self._with("_outputs", outputs)._with("_into", None)
 
     def into(self, target: type[D]) -> Query[D]:
         """Yield validated instances of `target`: a Pydantic model, a dataclass, a TypedDict or a NamedTuple.
@@ -176,7 +179,7 @@ class Query(Generic[R]):
             attributes = [column.attribute for column in self._entity.table.columns]
             outputs = tuple(self._entity.column(name) for name in attributes if known is None or name in known)
         target_names(target, outputs)
-        return cast("Query[D]", self._with(_outputs=outputs, _into=target))
+        return self._with("_outputs", outputs)._with("_into", target)
 
     # --- terminals ---------------------------------------------------------------------------------------------------
 
@@ -361,22 +364,22 @@ class Query(Generic[R]):
             build = tuples(compiled.outputs, dialect)
         return Prepared(compiled, build)
 
-    def _known(self, node: Expr) -> Expr:
-        """`node`, once all its names are known to be the model's own; shapes seen before are not walked again."""
-        checked = _CHECKED.setdefault(self._entity, set())
-        if node.key not in checked:
-            for each in walk(node):
-                if isinstance(each, Name):
-                    self._entity.column(each.name)
-                elif isinstance(each, ColumnRef) and each.entity is not self._entity:
-                    raise ConfigurationError(
-                        f"{each!r} is used in a query on {self._entity.name}",
-                        remedy=f"use the fields of {self._entity.name}",
-                    )
-            if len(checked) >= MAX_CHECKED:
-                checked.clear()
-            checked.add(node.key)
-        return node
+    def _check(self, node: Expr) -> None:
+        """Refuse a node that names what the model lacks; shapes seen before are not walked again."""
+        checked = self._entity.checked
+        if node.key in checked:
+            return
+        for each in walk(node):
+            if isinstance(each, Name):
+                self._entity.column(each.name)
+            elif isinstance(each, ColumnRef) and each.entity is not self._entity:
+                raise ConfigurationError(
+                    f"{each!r} is used in a query on {self._entity.name}",
+                    remedy=f"use the fields of {self._entity.name}",
+                )
+        if len(checked) >= MAX_CHECKED:
+            checked.clear()
+        checked.add(node.key)
 
     def __repr__(self) -> str:
         steps = [f"Query({self._model.__name__})"]
@@ -388,9 +391,9 @@ class Query(Generic[R]):
 
 
 MAX_CHECKED: Final = 4096
+"""Shapes that an entity remembers as checked."""
 
-_CHECKED: Final[WeakKeyDictionary[Entity, set[Hashable]]] = WeakKeyDictionary()
-"""The shapes whose names were found in an entity."""
+_new: Final = object.__new__
 
 _EMPTY: Final[dict[str, Any]] = {
     "_outputs": None,

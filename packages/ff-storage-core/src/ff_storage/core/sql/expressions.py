@@ -12,6 +12,7 @@ the methods (`col(Product.name).icontains("x")`), `not_` negates; at run time bo
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Protocol, TypeVar, cast, overload
 
 from ff_storage.core.errors import (
@@ -49,6 +50,11 @@ class Entity(Protocol):
     @property
     def table(self) -> Table:
         """The table description; foreign keys are resolved on first use."""
+        ...
+
+    @property
+    def checked(self) -> set[Hashable]:
+        """Keys of expressions whose names were all found here; a cache for builders."""
         ...
 
     def column(self, attribute: str) -> ColumnRef:
@@ -542,6 +548,11 @@ def walk(node: Expr) -> Iterator[Expr]:
     yield node
 
 
+@lru_cache(maxsize=1024)
+def _name(name: str) -> Name:
+    return Name(check_identifier(name, "a field's name"))
+
+
 class FieldFactory:
     """`F`: fields by name, `F.price` or `F["price"]`, resolved by the query that uses them."""
 
@@ -550,10 +561,10 @@ class FieldFactory:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(f"F has no field {name!r}: a field's name does not begin with an underscore")
-        return Name(check_identifier(name, "a field's name"))
+        return _name(name)
 
     def __getitem__(self, name: str) -> Any:
-        return Name(check_identifier(name, "a field's name"))
+        return _name(check_identifier(name, "a field's name"))
 
     def __repr__(self) -> str:
         return "F"
