@@ -51,10 +51,10 @@ def install(session: nox.Session, *wanted: str, editable: Iterable[str] = ()) ->
     if stamp.exists() and stamp.read_text() == state.hexdigest():
         return
     stamp.unlink(missing_ok=True)
+    session.install(*wanted, *(requirements("build") if packages else []))
     if packages:
-        # One build backend for all of them instead of an isolated environment for each: 3 s instead of 20.
-        session.install(*requirements("build"))
-    session.install(*wanted, "--no-build-isolation", *(arg for path in packages for arg in ("-e", str(path))))
+        # With the build backend at hand, not in an isolated environment for each: 3 s for all instead of 20.
+        session.install("--no-build-isolation", *(arg for path in packages for arg in ("-e", str(path))))
     stamp.write_text(state.hexdigest())
 
 

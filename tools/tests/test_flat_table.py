@@ -46,3 +46,9 @@ def test_the_facade_of_the_errors_is_the_tree() -> None:
     exported = {name for name, value in tree.items() if issubclass(value, errors.StorageError)}
     assert all(getattr(facade, name) is tree[name] for name in exported)
     assert exported == {name for name, home in HOMES.items() if home == errors.__name__}
+
+
+def test_the_facade_of_queries_is_cores() -> None:
+    home, facade = (importlib.import_module(name) for name in ("ff_storage.core.query", "ff_storage.query"))
+    assert facade.__all__ == home.__all__
+    assert all(getattr(facade, name) is getattr(home, name) for name in home.__all__)
