@@ -284,7 +284,7 @@ class Query(Generic[R]):
     def prepare(self, dialect: Dialect, scope: Scope, form: SelectForm = "rows") -> tuple[Prepared, list[Any]]:
         """The compiled statement of this query's shape, and its parameters."""
         outputs = self._outputs
-        shape: Hashable = (
+        shape = (
             "query",
             self._entity,
             form,
@@ -304,22 +304,20 @@ class Query(Generic[R]):
         if prepared is None:
             prepared = self._compile(dialect, scope, form)
             remember(dialect, shape, prepared)
+        return prepared, prepared.bind(self._values() + scope.values)
+
+    def _values(self) -> tuple[Any, ...]:
+        """The callers' values in the order of `Select.values`."""
         values: tuple[Any, ...] = ()
-        if outputs is not None:
-            for node in outputs:
-                values += node.values
-        for node in self._where:
-            values += node.values
-        if self._group_by or self._having:
-            for node in (*self._group_by, *self._having):
-                values += node.values
+        for nodes in (self._outputs, self._where, self._group_by, self._having):
+            if nodes:
+                for node in nodes:
+                    values += node.values
         for term in self._order_by:
             values += term.expression.values
         if self._limit is not None:
             values += (self._limit,)
-        if self._offset is not None:
-            values += (self._offset,)
-        return prepared, prepared.bind(values + scope.values)
+        return values if self._offset is None else (*values, self._offset)
 
     def _ready(
         self, form: SelectForm, db: Executor, tenant_id: Any, tenant_ids: Collection[Any] | None

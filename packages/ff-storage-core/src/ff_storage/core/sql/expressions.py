@@ -84,24 +84,24 @@ class Expr:
     def __eq__(self, other: object) -> Any:
         if other is None:
             return IsNull(self)
-        return Comparison("=", self, operand(other))
+        return Comparison("=", self, other)
 
     def __ne__(self, other: object) -> Any:
         if other is None:
             return IsNull(self, negated=True)
-        return Comparison("<>", self, operand(other))
+        return Comparison("<>", self, other)
 
     def __lt__(self, other: Any) -> Any:
-        return Comparison("<", self, _ordered(other))
+        return Comparison("<", self, other if other is not None else _no_order())
 
     def __le__(self, other: Any) -> Any:
-        return Comparison("<=", self, _ordered(other))
+        return Comparison("<=", self, other if other is not None else _no_order())
 
     def __gt__(self, other: Any) -> Any:
-        return Comparison(">", self, _ordered(other))
+        return Comparison(">", self, other if other is not None else _no_order())
 
     def __ge__(self, other: Any) -> Any:
-        return Comparison(">=", self, _ordered(other))
+        return Comparison(">=", self, other if other is not None else _no_order())
 
     def __and__(self, other: Any) -> Any:
         return Junction("AND", (self, condition(other)))
@@ -164,13 +164,11 @@ class Expr:
 
     def is_distinct_from(self, other: Any) -> bool:
         """`!=` that treats NULL as a value: never NULL itself."""
-        return cast(
-            "bool", IsNull(self, negated=True) if other is None else Comparison("DISTINCT", self, operand(other))
-        )
+        return cast("bool", IsNull(self, negated=True) if other is None else Comparison("DISTINCT", self, other))
 
     def is_not_distinct_from(self, other: Any) -> bool:
         """`==` that treats NULL as a value: never NULL itself."""
-        return cast("bool", IsNull(self) if other is None else Comparison("NOT DISTINCT", self, operand(other)))
+        return cast("bool", IsNull(self) if other is None else Comparison("NOT DISTINCT", self, other))
 
     def contains(self, text: str) -> bool:
         """The value contains `text`, literally and case-sensitively."""
@@ -276,13 +274,18 @@ class Comparison(Expr):
 
     __slots__ = ("left", "operator", "right")
 
-    def __init__(self, operator: str, left: Expr, right: Expr) -> None:
+    def __init__(self, operator: str, left: Expr, right: Any) -> None:
+        # The node that every filter makes, so it is written out: no calls but the one for a value.
+        if not isinstance(right, Expr):
+            right = Bound(right)
         self.operator = operator
         self.left = left
-        self.right = right
+        self.right: Expr = right
         self.key = (operator, left.key, right.key)
         self.values = left.values + right.values
-        self.depth = _deeper(left, right)
+        self.depth = (left.depth if left.depth > right.depth else right.depth) + 1
+        if self.depth > MAX_DEPTH:
+            raise _too_deep()
 
     def children(self) -> tuple[Expr, ...]:
         return (self.left, self.right)
@@ -483,10 +486,14 @@ def _deeper(*nodes: Expr) -> int:
         if node.depth >= depth:
             depth = node.depth + 1
     if depth > MAX_DEPTH:
-        raise LimitExceededError(
-            f"a condition nests more than {MAX_DEPTH} levels deep", remedy="flatten it, or use in_ for many values"
-        )
+        raise _too_deep()
     return depth
+
+
+def _too_deep() -> LimitExceededError:
+    return LimitExceededError(
+        f"a condition nests more than {MAX_DEPTH} levels deep", remedy="flatten it, or use in_ for many values"
+    )
 
 
 def _bucket(size: int) -> int:
@@ -499,10 +506,8 @@ def operand(value: Any) -> Expr:
     return value if isinstance(value, Expr) else Bound(value)
 
 
-def _ordered(value: Any) -> Expr:
-    if value is None:
-        raise InvalidValueError("None has no order", remedy="use == None or is_null()")
-    return value if isinstance(value, Expr) else Bound(value)
+def _no_order() -> NoReturn:
+    raise InvalidValueError("None has no order", remedy="use == None or is_null()")
 
 
 def condition(value: Any) -> Expr:
