@@ -11,11 +11,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, order=True)
 class Fact:
-    """`kind` of the object `name` in `table` has `value`: `("main", "products", "column.type", "price", "INTEGER")`.
+    """`kind` of the object `name` in `table` has `value`: `("", "products", "column.type", "price", "INTEGER")`.
 
-    `kind` is `object.property`: `table.exists`, `column.type`, `column.nullable`, `column.default`,
-    `column.generated`, `column.collation`, `primary_key.columns`, `unique.columns`, `foreign_key.*`,
-    `check.expression`, `index.columns`, `index.predicate`, … `schema` is empty for the connection's default schema.
+    `schema` and `table` are the description's (`schema` empty for the default one), so that a fact finds its table.
+    `kind` is `object.property`; the property of a missing object is missing with it:
+
+    | object | properties | name |
+    |---|---|---|
+    | `table` | `kind`, and the engine's own options | empty |
+    | `column` | `type`, `nullable`, `default`, `generated`, `collation` | the column |
+    | `primary_key` | `columns`, `name` | empty |
+    | `unique` | `columns` | the constraint |
+    | `foreign_key` | `definition`: columns, target and actions | the constraint |
+    | `check` | `expression` | the constraint, empty without a name |
+    | `index` | `table`, `columns`, `unique`, `predicate` | the index |
     """
 
     schema: str
@@ -23,3 +32,8 @@ class Fact:
     kind: str
     name: str
     value: str
+
+    @property
+    def object(self) -> str:
+        """What the fact is about: `column` of `column.type`."""
+        return self.kind.partition(".")[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from ff_storage.core.types import ColumnType
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ff_storage.core.facts import Fact
     from ff_storage.core.program import Program
     from ff_storage.core.sql.compiler import Compiler
-    from ff_storage.core.tables import Table
+    from ff_storage.core.tables import ForeignKey, Table
 
 Convert = Callable[[Any], Any]
 """One value in, one value out. An encoder raises InvalidValueError for a value that must not be sent."""
@@ -35,31 +35,46 @@ class Capability(enum.Enum):
     ARRAY_PARAMETER = "a list as one parameter"
 
 
-class SchemaBackend:
+class SchemaBackend(Protocol):
     """How an engine describes and creates tables; the dialect loads it when schema work begins.
 
     Every method is a program or pure, so that schema sync runs on async and sync connections alike.
     """
 
+    def check(self, tables: Sequence[Table]) -> None:
+        """Raise ConfigurationError for what the engine cannot hold, before anything is sent."""
+        ...
+
     def create_table(self, table: Table) -> list[str]:
         """The statements that create `table` with its keys, checks, foreign keys and indexes."""
-        raise NotImplementedError
+        ...
 
     def create_index(self, table: Table, name: str) -> str:
         """The statement that creates the index `name` of `table`."""
-        raise NotImplementedError
-
-    def current(self, tables: Sequence[Table]) -> Program[frozenset[Fact]]:
-        """The catalog's facts about those of `tables` that exist."""
-        raise NotImplementedError
-
-    def desired(self, tables: Sequence[Table]) -> Program[frozenset[Fact]]:
-        """The facts that `tables` would have, read back from a session-private place that is left as it was."""
-        raise NotImplementedError
+        ...
 
     def lock(self) -> Program[None]:
         """Take the run lock; it ends with the transaction."""
-        raise NotImplementedError
+        ...
+
+    def current(self, tables: Sequence[Table]) -> Program[frozenset[Fact]]:
+        """The catalog's facts about those of `tables` that exist."""
+        ...
+
+    def desired(self, tables: Sequence[Table]) -> Program[frozenset[Fact]]:
+        """The facts that `tables` would have, read back from a session-private place that is left as it was.
+
+        Raises ConfigurationError when the engine refuses a table's own expressions.
+        """
+        ...
+
+    def unresolved(self, keys: Sequence[ForeignKey]) -> Program[list[ForeignKey]]:
+        """Those of `keys` whose target table or columns the database does not have."""
+        ...
+
+    def verify(self, tables: Sequence[Table]) -> Program[None]:
+        """Let the engine check the references of new `tables`, where creating them does not."""
+        ...
 
 
 class Dialect:
