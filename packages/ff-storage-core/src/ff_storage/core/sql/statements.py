@@ -142,8 +142,7 @@ def unshared(statement: S) -> S:
 
 def _unshared(part: Any) -> Any:
     if isinstance(part, tuple):
-        parts: tuple[Any, ...] = part
-        return tuple(_unshared(each) for each in parts)
+        return tuple(map(_unshared, part))  # pyright: ignore[reportUnknownArgumentType]  # of what, is asked below
     if isinstance(part, ColumnRef | Name) or not isinstance(part, Expr | Order):
         return part
     twin = copy.copy(part)
