@@ -7,7 +7,7 @@ scope when it is *called*, raises bad input then, and does its I/O when awaited.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Coroutine, Hashable
+from collections.abc import AsyncIterator, Collection, Coroutine
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload

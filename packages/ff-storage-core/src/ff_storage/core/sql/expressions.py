@@ -283,7 +283,7 @@ class Comparison(Expr):
         self.right: Expr = right
         self.key = (operator, left.key, right.key)
         self.values = left.values + right.values
-        self.depth = (left.depth if left.depth > right.depth else right.depth) + 1
+        self.depth = (left.depth if left.depth > right.depth else right.depth) + 1  # noqa: FURB136 - max() is a call
         if self.depth > MAX_DEPTH:
             raise _too_deep()
 
