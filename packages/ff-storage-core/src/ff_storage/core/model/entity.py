@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import PydanticUndefinedAnnotation
@@ -24,6 +24,7 @@ class ModelEntity:
     """One for each model class, as its `__ff_entity__`; it is `sql.expressions.Entity`.
 
     `relations` are the declared relationships by name; `own_relations` those that a base with a table does not have.
+    `checked` is a cache of query builders: the shapes whose names were all found here.
     """
 
     __slots__ = (
@@ -32,6 +33,7 @@ class ModelEntity:
         "_columns",
         "_relationships",
         "_table",
+        "checked",
         "model",
         "module",
         "own_relations",
@@ -60,6 +62,7 @@ class ModelEntity:
         # "f.<locals>" for a class that a function makes, empty for others.
         before, local, _ = self.qualname.rpartition("<locals>")
         self.scope = before + local
+        self.checked: set[Hashable] = set()
         self._blueprint: Blueprint | None = None
         self._table: Table | None = None
         self._columns: dict[str, ColumnRef] = {}
