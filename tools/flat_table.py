@@ -25,7 +25,7 @@ def imported(source: str) -> dict[str, str]:
 
 def _rank(name: str) -> tuple[int, str]:
     """The order in which ruff sorts `__all__`: constants, classes, functions."""
-    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
+    return (0 if len(name) > 1 and name.isupper() else 1 if name[0].isupper() else 2, name)
 
 
 def rewritten(source: str) -> str:
