@@ -59,12 +59,12 @@ def _canonical(column: Column, value: Any) -> Any:
 
 
 def _is_stored(column: Column, raw: Any, canonical: Any, encode: Convert, dialect: Dialect) -> bool:
-    if raw is None or canonical is None:
-        return raw is canonical
+    if raw is None:
+        return canonical is None
     if isinstance(column.type, Json | Array):
         decode = dialect.decoder(column.type)
         return _same(decode(raw) if decode else raw, canonical)
-    return bool(encode(canonical) == raw)
+    return canonical is not None and bool(encode(canonical) == raw)
 
 
 def _same(left: Any, right: Any) -> bool:

@@ -55,12 +55,13 @@ def rows_builder(
 def field_reader(model: type[BaseModel], column: Column, dialect: Dialect) -> Convert | None:
     """Driver value → value of the column's field (an enum member, a secret, a nested model); None: they are the same.
 
-    None passes as None where the field takes it. A validator that takes other fields' values sees none of them.
+    None passes as None where the field takes it. The field's before and after validators that are given the other
+    fields are left out, since there are none.
     """
     schema = trust.read_model(model)
     if column.attribute not in schema.fields:
         return dialect.decoder(column.type)
-    return Reader(schema, column, dialect).function(model)
+    return Reader(trust.alone(schema, column.attribute), column, dialect).function(model)
 
 
 def fallbacks(model: type[BaseModel], columns: Sequence[Column], dialect: Dialect) -> tuple[str, ...]:

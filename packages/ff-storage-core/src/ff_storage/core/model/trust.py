@@ -13,7 +13,7 @@ import enum
 import uuid
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from pydantic import BaseModel
@@ -221,6 +221,23 @@ def reads_other_fields(schema: ModelSchema, field: str) -> bool:
     return any(node.get("type") == "with-info" for node in _nodes(schema, schema.fields[field], nested=False))
 
 
+def alone(schema: ModelSchema, field: str) -> ModelSchema:
+    """The schema with the field as it can be read without the others: its validators that are given them left out.
+
+    Those around its type are meant, before and after; inside it, and where one *is* the type, there is no other way.
+    """
+    return replace(schema, fields=schema.fields | {field: _alone(schema.fields[field])})
+
+
+def _alone(own: Schema) -> Schema:
+    kind = own["type"]
+    if kind in {"function-before", "function-after"} and own["function"]["type"] == "with-info":
+        return _alone(own["schema"])
+    if kind in {"default", "nullable", "function-before", "function-after", "function-wrap"}:
+        return own | {"schema": _alone(own["schema"])}
+    return own
+
+
 def default_takes_data(schema: ModelSchema, field: str) -> bool:
     """Whether the field's default is computed from the fields before it."""
     return bool(schema.fields[field].get("default_factory_takes_data"))
@@ -305,10 +322,7 @@ def _field_validator(schema: ModelSchema, own: Schema) -> SchemaValidator:
 
 
 def converter(schema: ModelSchema, field: str, how: Way) -> Callable[[Any], Any]:
-    """The field's own validators: canonical value, or JSON text for `Way.JSON`, → the field's value.
-
-    A validator that takes the other fields' values sees none of them here.
-    """
+    """The field's own validators: canonical value, or JSON text for `Way.JSON`, → the field's value."""
     own = schema.fields[field]
     validator = _field_validator(schema, own)
     method = validator.validate_python if how is not Way.JSON or _parses(own) else validator.validate_json
@@ -355,15 +369,14 @@ def _with_json(schema: ModelSchema, own: Schema, names: AbstractSet[str]) -> Sch
     if kind == "definition-ref":
         # A copy: the same model inside one of its own columns is not read from columns.
         return _with_json(schema, schema.definitions[own["schema_ref"]], names)
-    copy = {key: value for key, value in own.items() if key != "ref"}
     if kind == "model-fields":
         fields = dict(own["fields"])
         for name in names:
             fields[name] = {**fields[name], "schema": _through_json(fields[name]["schema"])}
-        return copy | {"fields": fields}
+        return own | {"fields": fields}
     if kind == "model" and own.get("root_model"):
-        return copy | {"schema": _through_json(own["schema"])}
-    return copy | {"schema": _with_json(schema, own["schema"], names)}
+        return own | {"schema": _through_json(own["schema"])}
+    return own | {"schema": _with_json(schema, own["schema"], names)}
 
 
 def _through_json(own: Schema) -> Schema:
