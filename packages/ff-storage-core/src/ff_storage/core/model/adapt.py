@@ -174,14 +174,19 @@ class JsonAdapter:
     def _dump(self, adapter: TypeAdapter[Any], value: Any) -> Any:
         if self.reveal:
             dumped = adapter.dump_python(value, by_alias=False, round_trip=True, warnings="error")
-            return to_jsonable_python(dumped, by_alias=False, fallback=_reveal)
+            return to_jsonable_python(_reveal(dumped), by_alias=False)
         return adapter.dump_python(value, mode="json", by_alias=False, round_trip=True, warnings="error")
 
 
 def _reveal(value: Any) -> Any:
+    # Pydantic masks a secret without asking a fallback.
     if isinstance(value, Secret | SecretStr | SecretBytes):
-        return to_jsonable_python(value.get_secret_value(), fallback=_reveal)
-    raise PydanticSerializationError(f"unable to serialize a {type(value).__name__}")
+        return _reveal(cast("Secret[Any]", value).get_secret_value())
+    if isinstance(value, dict):
+        return {key: _reveal(each) for key, each in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_reveal(each) for each in cast("Iterable[Any]", value)]
+    return value
 
 
 JSON_ANY: Final = JsonAdapter(Any, reveal=False)
