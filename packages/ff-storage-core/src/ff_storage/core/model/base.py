@@ -302,23 +302,14 @@ class PydanticModel(BaseModel, metaclass=ModelMeta):
         return values
 
     if not TYPE_CHECKING:
-        # The row that an instance was loaded from goes wherever the instance goes; it is no part of its value.
+        # The row that an instance was loaded from goes with its copies; it is no part of its value. It stays behind
+        # when one is pickled: its plan, like the connection, means nothing in another process.
 
         def __copy__(self) -> Self:
             return _with_row(self, super().__copy__())
 
         def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
             return _with_row(self, super().__deepcopy__(memo))
-
-        def __getstate__(self) -> dict[Any, Any]:
-            state = super().__getstate__()
-            row = _get_row(self)
-            return state if row is None else {**state, "__ff_row__": row}
-
-        def __setstate__(self, state: dict[Any, Any]) -> None:
-            super().__setstate__(state)
-            if "__ff_row__" in state:
-                _set_row(self, state["__ff_row__"])
 
         def __iter__(self) -> Iterator[tuple[str, Any]]:
             # A loaded relationship is in __dict__ too, and is no field.
