@@ -1,0 +1,23 @@
+"""Connections, the pool and transactions, for any engine."""
+
+from ff_storage.core.database.connection import Connection, Cursor, IsolationLevel
+from ff_storage.core.database.executor import Executor, RowStream
+from ff_storage.core.database.lease import Lease
+from ff_storage.core.database.opening import open_pool
+from ff_storage.core.database.pool import Pool, PoolSettings, PoolStatistics
+from ff_storage.core.database.transaction import Savepoint, Transaction
+
+__all__ = [
+    "Connection",
+    "Cursor",
+    "Executor",
+    "IsolationLevel",
+    "Lease",
+    "Pool",
+    "PoolSettings",
+    "PoolStatistics",
+    "RowStream",
+    "Savepoint",
+    "Transaction",
+    "open_pool",
+]

@@ -1,0 +1,143 @@
+"""A connection in somebody's hands."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ff_storage.core import program as programs
+from ff_storage.core.database.connection import Connection, IsolationLevel
+from ff_storage.core.database.executor import Bind, Executor
+from ff_storage.core.errors import ConcurrentUseError, PoolError
+from ff_storage.core.program import Command, Execute, ExecuteMany, Fetch, Program, Row
+
+if TYPE_CHECKING:
+    from ff_storage.core.database.pool import Pool
+    from ff_storage.core.database.transaction import Transaction
+    from ff_storage.core.sql.dialect import Dialect
+
+T = TypeVar("T")
+
+
+class Member:
+    """A connection of a pool, and what the pool remembers of it: times in seconds of the monotonic clock.
+
+    `dirty`: raw SQL may have changed its session. `owner`: the task that holds it for longer than one statement.
+    """
+
+    __slots__ = ("born", "connection", "dirty", "idle_since", "owner")
+
+    def __init__(self, connection: Connection, born: float) -> None:
+        self.connection = connection
+        self.born = born
+        self.idle_since = born
+        self.dirty = False
+        self.owner: asyncio.Task[Any] | None = None
+
+
+class Lease(Executor):
+    """The connection that `pool.acquire()` gives for the block.
+
+    It serves one task at a time (ConcurrentUseError). Raw SQL may leave anything behind, an open transaction too: the
+    pool resets or replaces the connection afterwards. A statement that was canceled makes it unusable.
+    """
+
+    def __init__(self, pool: Pool, member: Member) -> None:
+        self.pool = pool
+        self.member = member
+        self.busy = False
+        self.broken = False
+        self._returned = False
+
+    @property
+    def dialect(self) -> Dialect:
+        """The engine's dialect."""
+        return self.pool.dialect
+
+    @property
+    def bind(self) -> Bind:
+        """How raw arguments become the driver's parameters."""
+        return self.pool.bind
+
+    async def call(self, function: Callable[[Connection], Awaitable[T]], raw: str | None = None) -> T:
+        """Run `function` on the connection."""
+        if self.busy:
+            raise ConcurrentUseError(
+                "this connection is running a statement of another task", remedy="give each task its own"
+            )
+        if self._returned or self.broken:
+            raise PoolError(
+                "this connection is no longer yours",
+                found="its block has ended" if self._returned else "a statement on it was canceled",
+                remedy="acquire another",
+            )
+        connection = self.member.connection
+        if raw is not None and not connection.keeps_session(raw):
+            self.member.dirty = True
+        self.busy = True
+        try:
+            return await function(connection)
+        except Exception:
+            raise
+        except BaseException:
+            self.abandon()
+            raise
+        finally:
+            self.busy = False
+
+    def abandon(self) -> None:
+        """Stop whatever is running; nothing more runs here, and the pool cleans up."""
+        self.broken = True
+        self.member.connection.cancel()
+
+    async def fetch(self, text: str, parameters: Sequence[Any]) -> list[Row]:
+        """Run one compiled statement and return every row, in driver values."""
+        return await self.call(lambda connection: connection.fetch(text, parameters))
+
+    async def run(self, program: Program[T], *, atomic: bool = False) -> T:
+        """Drive `program`; with `atomic` in a transaction of its own, unless one is open."""
+        if not atomic or self.member.connection.in_transaction:
+            return await programs.run(program, Performer(self.call))
+        async with self.transaction() as transaction:
+            return await transaction.run(program)
+
+    def acquire(self, timeout: float | None = None) -> contextlib.AbstractAsyncContextManager[Lease]:
+        """Itself."""
+        del timeout
+        return contextlib.nullcontext(self)
+
+    def transaction(self, isolation: IsolationLevel | None = None, readonly: bool = False) -> Transaction:
+        """A transaction on this connection."""
+        from ff_storage.core.database.transaction import Transaction
+
+        return Transaction(self, isolation, readonly)
+
+    def give_back(self, error: BaseException | None = None) -> None:
+        """Return the connection to the pool; `error` is what ended the work on it."""
+        if not self._returned:
+            self._returned = True
+            if self.busy or (error is not None and not isinstance(error, Exception)):
+                self.abandon()
+            self.member.owner = None
+            self.pool.take_back(self.member, clean=not self.broken)
+
+
+class Performer:
+    """A way to run functions on a connection, as the executor of a program."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Callable[[Callable[[Connection], Awaitable[Any]]], Awaitable[Any]]) -> None:
+        self._call = call
+
+    async def perform(self, command: Command) -> Any:
+        """The result of one command."""
+        match command:
+            case Fetch(text, parameters):
+                return await self._call(lambda connection: connection.fetch(text, parameters))
+            case Execute(text, parameters):
+                return await self._call(lambda connection: connection.execute(text, parameters))
+            case ExecuteMany(text, rows):
+                return await self._call(lambda connection: connection.execute_many(text, rows))
