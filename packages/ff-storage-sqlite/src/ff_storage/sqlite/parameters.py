@@ -1,0 +1,75 @@
+"""Raw SQL's arguments as SQLite's parameters.
+
+A raw statement takes `?` for each value. Values are what SQLite stores (None, int, float, str, bytes) or what this part
+stores in one way only: bool, datetime, date, time, timedelta, UUID. A Decimal is not among them: its stored form
+depends on its column.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from ff_storage.core import types
+from ff_storage.core.errors import InvalidValueError
+from ff_storage.core.sql import values
+from ff_storage.sqlite.values import encoder
+
+_TOKEN: Final = re.compile(
+    r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\]  # literals and quoted names
+      | --[^\n]* | /\*.*?(?:\*/|\Z)                                    # comments
+      | (?P<mark>\?\d*|[:@$][A-Za-z_0-9]+)""",
+    re.VERBOSE | re.DOTALL,
+)
+
+_ENCODERS: Final[dict[type, Callable[[Any], Any]]] = {
+    kind: encoder(types.SCALARS[kind])
+    for kind in (str, int, float, bytes, bool, dt.datetime, dt.date, dt.time, dt.timedelta, uuid.UUID)
+}
+
+
+@lru_cache(512)
+def marks(text: str) -> tuple[str, ...]:
+    """The placeholders of a statement, in order; not those within literals and comments."""
+    return tuple(match["mark"] for match in _TOKEN.finditer(text) if match["mark"])
+
+
+def bind(text: str, arguments: Sequence[Any]) -> Sequence[Any]:
+    """The parameters for `text`. A mapping alone binds its values in their order.
+
+    Raises InvalidValueError when the count differs, when the placeholders are not `?`, and for values that SQLite
+    cannot store.
+    """
+    expected = marks(text)
+    if any(mark != "?" for mark in expected):
+        raise InvalidValueError(
+            "SQLite takes ? as the placeholder of raw SQL here",
+            found=", ".join(dict.fromkeys(expected)),
+            remedy="write WHERE a = ? AND b = ?, and pass the values in that order",
+        )
+    if len(arguments) == 1 and isinstance(arguments[0], Mapping):
+        arguments = [*arguments[0].values()]
+    if len(arguments) != len(expected):
+        raise InvalidValueError(
+            f"the statement has {len(expected)} placeholders (?)",
+            found=f"{len(arguments)} values",
+            remedy="pass one value for each ?: fetch_all('… WHERE a = ? AND b = ?', a, b)",
+        )
+    return [value if value is None else _encoded(value) for value in arguments]
+
+
+def _encoded(value: Any) -> Any:
+    for kind in type(value).__mro__:
+        if kind in _ENCODERS:
+            return _ENCODERS[kind](value)
+    if isinstance(value, bytearray | memoryview):
+        return values.binary()(value)
+    raise InvalidValueError(
+        "None, bool, int, float, str, bytes, a datetime, date, time, timedelta or UUID is expected in raw SQL",
+        found=f"a {type(value).__name__}",
+        remedy="bind the form that is stored; a Decimal column holds value * 10**scale as an int, or a text key",
+    )
