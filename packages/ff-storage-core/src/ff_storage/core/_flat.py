@@ -9,6 +9,7 @@ part's names come from the part's package, never from a module within.
 TYPE_CHECKING = False  # type checkers go by the name; importing typing costs as much as a bare interpreter
 if TYPE_CHECKING:
     from ff_storage.core.context import ALL_TENANTS, tenant_scope
+    from ff_storage.core.database import IsolationLevel, Savepoint, Transaction, open_pool
     from ff_storage.core.errors import (
         AmbiguousRow,
         CheckViolation,
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from ff_storage.core.model import Field, Many, One, PydanticModel, Relationship
     from ff_storage.core.query import AND, NOT, OR, F, Query, col, func, not_
     from ff_storage.core.query.bulk import bulk_insert
+    from ff_storage.sqlite import SQLitePool
 
 # --- written by tools/flat_table.py from the imports above
 __all__ = [
@@ -101,6 +103,7 @@ __all__ = [
     "InvalidKeyError",
     "InvalidRowError",
     "InvalidValueError",
+    "IsolationLevel",
     "KeyTooLong",
     "LimitExceededError",
     "Many",
@@ -122,6 +125,8 @@ __all__ = [
     "QueryTimeout",
     "RelationNotLoaded",
     "Relationship",
+    "SQLitePool",
+    "Savepoint",
     "SavepointAlreadyReleased",
     "SavepointError",
     "SavepointNotFound",
@@ -133,6 +138,7 @@ __all__ = [
     "TenantIsolationError",
     "TenantNotConfigured",
     "TenantScopeError",
+    "Transaction",
     "TransactionAborted",
     "TransactionAlreadyStarted",
     "TransactionClosed",
@@ -148,6 +154,7 @@ __all__ = [
     "col",
     "func",
     "not_",
+    "open_pool",
     "tenant_scope",
 ]
 
@@ -178,6 +185,7 @@ _HOME = {
     "InvalidKeyError": "ff_storage.core.errors",
     "InvalidRowError": "ff_storage.core.errors",
     "InvalidValueError": "ff_storage.core.errors",
+    "IsolationLevel": "ff_storage.core.database",
     "KeyTooLong": "ff_storage.core.errors",
     "LimitExceededError": "ff_storage.core.errors",
     "Many": "ff_storage.core.model",
@@ -199,6 +207,8 @@ _HOME = {
     "QueryTimeout": "ff_storage.core.errors",
     "RelationNotLoaded": "ff_storage.core.errors",
     "Relationship": "ff_storage.core.model",
+    "SQLitePool": "ff_storage.sqlite",
+    "Savepoint": "ff_storage.core.database",
     "SavepointAlreadyReleased": "ff_storage.core.errors",
     "SavepointError": "ff_storage.core.errors",
     "SavepointNotFound": "ff_storage.core.errors",
@@ -210,6 +220,7 @@ _HOME = {
     "TenantIsolationError": "ff_storage.core.errors",
     "TenantNotConfigured": "ff_storage.core.errors",
     "TenantScopeError": "ff_storage.core.errors",
+    "Transaction": "ff_storage.core.database",
     "TransactionAborted": "ff_storage.core.errors",
     "TransactionAlreadyStarted": "ff_storage.core.errors",
     "TransactionClosed": "ff_storage.core.errors",
@@ -225,6 +236,7 @@ _HOME = {
     "col": "ff_storage.core.query",
     "func": "ff_storage.core.query",
     "not_": "ff_storage.core.query",
+    "open_pool": "ff_storage.core.database",
     "tenant_scope": "ff_storage.core.context",
 }
 # --- end of the written part
