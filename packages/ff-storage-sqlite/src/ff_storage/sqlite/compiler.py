@@ -121,8 +121,7 @@ class SQLiteCompiler(Compiler):
             return super().aggregate(function, argument, type_, distinct=distinct)
         argument = f"DISTINCT {argument}" if distinct else argument
         if is_key(type_):
-            # The aggregates take the scale; a second argument rules DISTINCT out, so it is part of the name.
-            return f"ff_decimal_{function}({argument}, {type_.scale})"
+            return f"ff_decimal_{function}({argument})"
         if function == "avg":
             return f"ff_decimal_ratio(SUM({argument}), COUNT({argument}), 4)"
         return f"SUM({argument})"
