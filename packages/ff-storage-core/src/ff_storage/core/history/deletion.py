@@ -16,7 +16,6 @@ from ff_storage.core.context import TenantScope
 from ff_storage.core.errors import ForeignKeyViolation
 from ff_storage.core.history.none import exists
 from ff_storage.core.history.strategy import Guard, Write, strategy_of
-from ff_storage.core.model.registry import referencing
 from ff_storage.core.program import Fetch, Program, Row
 from ff_storage.core.sql.compiler import prepare
 from ff_storage.core.sql.expressions import Bound, Comparison, Expr
@@ -32,7 +31,7 @@ Seen = set[tuple[Any, ...]]
 
 def is_referenced(entity: ModelEntity) -> bool:
     """Whether any model references this one, so that a deletion is more than one statement."""
-    return bool(referencing(entity.table))
+    return bool(entity.referenced_by())
 
 
 def delete_rows(write: Write, where: Sequence[Expr], *, hard: bool = False, seen: Seen | None = None) -> Program[int]:
@@ -41,7 +40,7 @@ def delete_rows(write: Write, where: Sequence[Expr], *, hard: bool = False, seen
     Raises ForeignKeyViolation when a RESTRICT child exists; then nothing may be committed.
     """
     hard = hard or write.table.deleted_at is None
-    references = referencing(write.table)
+    references = write.entity.referenced_by()
     if references:
         seen = set() if seen is None else seen
         for row in (yield from _rows(write, where)):
@@ -109,13 +108,13 @@ def _rows(write: Write, where: Sequence[Expr]) -> Program[list[dict[str, Any]]]:
     """The rows under `where`: what any key could reference, as canonical values by column name."""
     table = write.table
     wanted = set(table.primary_key)
-    for _, key in referencing(table):
+    for _, key in write.entity.referenced_by():
         wanted.update(key.target_columns)
     columns = tuple(column for column in table.columns if column.name in wanted)
     outputs = tuple(write.entity.column(column.attribute) for column in columns)
-    key = ("delete rows", write.entity, tuple(sorted(wanted)), tuple(node.key for node in where))
+    shape = ("delete rows", write.entity, tuple(sorted(wanted)), tuple(node.key for node in where))
     statement = Select(write.entity, outputs, tuple(where))
-    compiled = prepare(write.dialect, key, write.scope, lambda: statement)
+    compiled = prepare(write.dialect, shape, write.scope, lambda: statement)
     rows: list[Row] = yield Fetch(compiled.text, compiled.bind(statement.values + write.scope.values))
     return [_decoded(write, columns, row) for row in rows]
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from ff_storage.core.plugins import registry
+from ff_storage.core.plugins import PluginRegistry, registry
 from ff_storage.core.program import Program, Row
 from ff_storage.core.sql.dialect import Dialect
 from ff_storage.core.sql.expressions import Expr
@@ -91,4 +92,10 @@ class TemporalStrategy(Protocol):
 
 def strategy_of(entity: ModelEntity) -> TemporalStrategy:
     """The strategy that an entity's model declares. Raises PluginError when its part is gone or broken."""
-    return registry().strategy(entity.strategy).load()()
+    return _strategy(registry(), entity.settings.strategy)
+
+
+@lru_cache
+def _strategy(plugins: PluginRegistry, name: str) -> TemporalStrategy:
+    # Strategies have no state, so one of each serves every model.
+    return plugins.strategy(name).load()()

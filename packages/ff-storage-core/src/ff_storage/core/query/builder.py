@@ -31,7 +31,7 @@ from ff_storage.core.sql.scope import Scope, capture
 from ff_storage.core.sql.statements import Select, SelectForm
 
 if TYPE_CHECKING:
-    from ff_storage.core.database.connection import Executor
+    from ff_storage.core.database.executor import Executor
     from ff_storage.core.sql.dialect import Dialect
 
 R = TypeVar("R")

@@ -19,7 +19,7 @@ from ff_storage.core.program import Program, Row
 from ff_storage.core.sql.scope import Stamp, capture
 
 if TYPE_CHECKING:
-    from ff_storage.core.database.connection import Executor
+    from ff_storage.core.database.executor import Executor
     from ff_storage.core.model.base import PydanticModel
 
 M = TypeVar("M", bound="PydanticModel")

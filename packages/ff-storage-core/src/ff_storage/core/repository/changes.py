@@ -33,9 +33,7 @@ def changes_of(write: Write, key: Key, model: PydanticModel) -> Program[dict[str
     table = write.table
     changed = changed_columns(model, write.dialect)
     loaded = changed is not None
-    values: Mapping[str, Any] = (
-        changed if changed is not None else {name: model.__dict__[name] for name in model.__pydantic_fields_set__}
-    )
+    values = {name: model.__dict__[name] for name in (model.__pydantic_fields_set__ if changed is None else changed)}
     identity = [table.by_name[name] for name in table.identity]
     for column, wanted in zip(identity, key, strict=True):
         given = column.attribute in values or loaded

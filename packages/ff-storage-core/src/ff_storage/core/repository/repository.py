@@ -38,7 +38,7 @@ from ff_storage.core.sql.statements import Select
 from ff_storage.core.types import Array
 
 if TYPE_CHECKING:
-    from ff_storage.core.database.connection import Executor
+    from ff_storage.core.database.executor import Executor
     from ff_storage.core.database.transaction import IsolationLevel, Transaction
     from ff_storage.core.model.base import PydanticModel
 
