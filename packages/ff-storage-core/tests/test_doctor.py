@@ -43,8 +43,8 @@ def test_lists_what_is_there() -> None:
     text, well = report(VERSIONS, plugins)
     assert well
     assert "  ff-storage-core    7.0.0\n  ff-storage-sqlite  7.0.0\n" in text
-    assert "  engine  an-engine   dialect engine (a://, b://)\n" in text
-    assert "  quiet   quiet-dist  registers nothing\n" in text
+    assert "  engine  an-engine 1.0   dialect engine (a://, b://)\n" in text
+    assert "  quiet   quiet-dist 1.0  registers nothing\n" in text
     assert text.endswith("\nNo problems")
 
 
@@ -52,7 +52,7 @@ def test_names_a_broken_plugin_with_its_reason() -> None:
     plugins = PluginRegistry(lambda: [candidate("bad", ImportError("no\n  libfoo"), "bad-dist")])
     text, well = report(VERSIONS, plugins)
     assert not well
-    assert "  bad  bad-dist  BROKEN\n" in text
+    assert "  bad  bad-dist 1.0  BROKEN\n" in text
     assert text.endswith("Problems\n  plugin 'bad' of 'bad-dist' is broken: ImportError: no libfoo")
 
 

@@ -48,13 +48,14 @@ def report(versions: dict[str, str], plugins: PluginRegistry) -> tuple[str, bool
     lines += [f"  {name:{width}}  {version}" for name, version in versions.items()] or ["  none"]
     lines += ["", "Plugins"]
     width = max((len(plugin.candidate.name) for plugin in plugins.plugins), default=0)
-    origin = max((len(plugin.candidate.distribution) for plugin in plugins.plugins), default=0)
+    origins = [f"{p.candidate.distribution} {p.candidate.version}".strip() for p in plugins.plugins]
+    origin_width = max(map(len, origins), default=0)
     names = [plugin.candidate.name for plugin in plugins.plugins]
-    for plugin in plugins.plugins:
+    for plugin, origin in zip(plugins.plugins, origins, strict=True):
         candidate = plugin.candidate
         refused = "REFUSED" if names.count(candidate.name) > 1 else ""
         what = refused or ("BROKEN" if plugin.failure is not None else provides(plugin))
-        lines.append(f"  {candidate.name:{width}}  {candidate.distribution:{origin}}  {what}")
+        lines.append(f"  {candidate.name:{width}}  {origin:{origin_width}}  {what}")
     found = list(problems(versions, plugins))
     lines += ["", "Problems" if found else "No problems"]
     lines += [f"  {problem}" for problem in found]
