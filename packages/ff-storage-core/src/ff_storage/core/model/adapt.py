@@ -183,7 +183,8 @@ def _reveal(value: Any) -> Any:
     if isinstance(value, Secret | SecretStr | SecretBytes):
         return _reveal(cast("Secret[Any]", value).get_secret_value())
     if isinstance(value, dict):
-        return {key: _reveal(each) for key, each in cast("dict[Any, Any]", value).items()}
+        pairs: dict[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
+        return {key: _reveal(each) for key, each in pairs.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_reveal(each) for each in cast("Iterable[Any]", value)]
     return value
