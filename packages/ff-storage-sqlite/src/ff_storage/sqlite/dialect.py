@@ -25,6 +25,7 @@ class SQLiteDialect(Dialect):
     )
     max_parameters: ClassVar[int] = 32_766
     compiler: ClassVar[type[Compiler]] = SQLiteCompiler
+    json_text: ClassVar[bool] = True
 
     def placeholder(self, position: int) -> str:
         """Parameters are positional."""
