@@ -71,8 +71,8 @@ if TYPE_CHECKING:
         WrongLoopError,
     )
     from ff_storage.core.model import Field, Many, One, PydanticModel, Relationship
-    from ff_storage.core.query import AND, NOT, OR, F, Query, col, func, not_
-    from ff_storage.core.query.bulk import bulk_insert
+    from ff_storage.core.query import AND, NOT, OR, ChunkResult, F, Query, bulk_insert, col, func, not_
+    from ff_storage.core.repository import PydanticRepository
     from ff_storage.sqlite import SQLitePool
 
 # --- written by tools/flat_table.py from the imports above
@@ -83,6 +83,7 @@ __all__ = [
     "OR",
     "AmbiguousRow",
     "CheckViolation",
+    "ChunkResult",
     "CommitOutcomeUnknown",
     "ConcurrencyError",
     "ConcurrentUseError",
@@ -120,6 +121,7 @@ __all__ = [
     "PoolFull",
     "PoolTimeout",
     "PydanticModel",
+    "PydanticRepository",
     "Query",
     "QueryError",
     "QueryTimeout",
@@ -165,6 +167,7 @@ _HOME = {
     "OR": "ff_storage.core.query",
     "AmbiguousRow": "ff_storage.core.errors",
     "CheckViolation": "ff_storage.core.errors",
+    "ChunkResult": "ff_storage.core.query",
     "CommitOutcomeUnknown": "ff_storage.core.errors",
     "ConcurrencyError": "ff_storage.core.errors",
     "ConcurrentUseError": "ff_storage.core.errors",
@@ -202,6 +205,7 @@ _HOME = {
     "PoolFull": "ff_storage.core.errors",
     "PoolTimeout": "ff_storage.core.errors",
     "PydanticModel": "ff_storage.core.model",
+    "PydanticRepository": "ff_storage.core.repository",
     "Query": "ff_storage.core.query",
     "QueryError": "ff_storage.core.errors",
     "QueryTimeout": "ff_storage.core.errors",
@@ -232,7 +236,7 @@ _HOME = {
     "UnsafeSQLError": "ff_storage.core.errors",
     "UnsupportedFeature": "ff_storage.core.errors",
     "WrongLoopError": "ff_storage.core.errors",
-    "bulk_insert": "ff_storage.core.query.bulk",
+    "bulk_insert": "ff_storage.core.query",
     "col": "ff_storage.core.query",
     "func": "ff_storage.core.query",
     "not_": "ff_storage.core.query",
