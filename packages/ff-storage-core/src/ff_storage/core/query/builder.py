@@ -7,7 +7,7 @@ scope when it is *called*, raises bad input then, and does its I/O when awaited.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
@@ -87,7 +87,7 @@ class Query(Generic[R]):
     # --- steps -------------------------------------------------------------------------------------------------------
 
     def _with(self, name: str, value: Any) -> Query[Any]:
-        twin: Query[Any] = _new(Query)
+        twin = _blank()
         state = self.__dict__.copy()
         state[name] = value
         twin.__dict__ = state
@@ -391,7 +391,11 @@ class Query(Generic[R]):
 MAX_CHECKED: Final = 4096
 """Shapes that an entity remembers as checked."""
 
-_new: Final = object.__new__
+
+def _blank(new: Callable[[Any], Any] = object.__new__) -> Query[Any]:
+    query: Query[Any] = new(Query)
+    return query
+
 
 _EMPTY: Final[dict[str, Any]] = {
     "_outputs": None,

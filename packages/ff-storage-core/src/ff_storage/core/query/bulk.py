@@ -9,10 +9,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
+
+from pydantic import ValidationError
 
 from ff_storage.core.context import TenantScope, utc_now
-from ff_storage.core.errors import ConfigurationError, InvalidValueError, StorageError
+from ff_storage.core.errors import ConfigurationError, InvalidValueError, StorageError, UnknownFieldError
 from ff_storage.core.history.rows import managed, stamped
 from ff_storage.core.history.strategy import Values, Write, strategy_of
 from ff_storage.core.program import Program, Row
@@ -151,14 +153,14 @@ class RecordReader:
             self._stamp = Stamp(write.entity, write.scope, write.dialect.encoder(column.type))
 
     def __call__(self, record: Any) -> dict[str, Any]:
-        """The row's values by attribute. Raises InvalidValueError, TenantScopeError and Pydantic's ValidationError."""
+        """The row's values by attribute. Raises InvalidValueError, UnknownFieldError and TenantScopeError."""
         model = self._model
         if type(record) is not model and not isinstance(record, model):
             if not isinstance(record, Mapping):
                 raise InvalidValueError(
                     f"a record must be a {model.__name__} or a mapping", found=f"a {type(record).__name__}"
                 )
-            record = model.model_construct(**record) if self._trusted else model.model_validate(record)
+            record = self._made(cast("Mapping[str, Any]", record))
         values = record.__dict__
         row = stamped(self._write, values, self._stamp(None if self._tenant is None else values.get(self._tenant)))
         if self._trusted:
@@ -169,6 +171,22 @@ class RecordReader:
             if row[attribute] is None and attribute not in record.__pydantic_fields_set__:
                 del row[attribute]
         return row
+
+    def _made(self, record: Mapping[str, Any]) -> PydanticModel:
+        """A mapping as a model: validated, or taken as it is when it is trusted."""
+        model = self._model
+        if not self._trusted:
+            try:
+                return model.model_validate(record)
+            except ValidationError as error:
+                # Without the input: it may hold what must not be logged.
+                problems = error.errors(include_url=False, include_context=False, include_input=False)
+                found = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in problems[:5])
+                raise InvalidValueError(f"a record is no valid {model.__name__}", found=found) from error
+        for name in record:
+            if name not in model.model_fields:
+                raise UnknownFieldError.of(name, model.__name__, model.model_fields)
+        return model.model_construct(None, **record)
 
     def _refuse_managed(self, record: PydanticModel) -> None:
         given = self._managed & record.__pydantic_fields_set__

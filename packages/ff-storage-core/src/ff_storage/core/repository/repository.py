@@ -10,7 +10,7 @@ import builtins
 import logging
 import warnings
 from collections.abc import Collection, Coroutine, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeGuard, TypeVar, overload
 
 from ff_storage.core.context import TenantScope, utc_now
 from ff_storage.core.errors import (
@@ -38,8 +38,8 @@ from ff_storage.core.sql.statements import Select
 from ff_storage.core.types import Array
 
 if TYPE_CHECKING:
+    from ff_storage.core.database import IsolationLevel, Transaction
     from ff_storage.core.database.executor import Executor
-    from ff_storage.core.database.transaction import IsolationLevel, Transaction
     from ff_storage.core.model.base import PydanticModel
 
 M = TypeVar("M", bound="PydanticModel")
@@ -212,8 +212,7 @@ class PydanticRepository(Generic[M]):
         if order_by is None:
             newest = (self._entity.column(CREATED_AT).desc(),) if CREATED_AT in table.by_attribute else ()
             return (*newest, *key)
-        terms = tuple(order_by) if isinstance(order_by, list | tuple) else (order_by,)
-        return (*terms, *key)
+        return (*_each(order_by), *key)
 
     def count(
         self,
@@ -233,8 +232,10 @@ class PydanticRepository(Generic[M]):
         for name, value in (filters or {}).items():
             column = self._entity.column(name)
             self._check_tenant_filter(db, column, value, scope)
-            several = isinstance(value, list | tuple | set | frozenset) and not isinstance(column.column.type, Array)
-            query = query.filter(column.in_(value) if several else column == value)
+            if _is_several(value) and not isinstance(column.column.type, Array):
+                query = query.filter(column.in_(value))
+            else:
+                query = query.filter(column == value)
         return query
 
     def _check_tenant_filter(self, db: Executor, column: ColumnRef, value: Any, scope: Scope) -> None:
@@ -243,7 +244,7 @@ class PydanticRepository(Generic[M]):
             return
         stamp = Stamp(self._entity, scope, db.dialect.encoder(column.column.type))
         allowed = {stamp.encoded(tenant) for tenant in scope.tenants.tenants}
-        for tenant in value if isinstance(value, list | tuple | set | frozenset) else (value,):
+        for tenant in _each(value):
             if tenant is None or stamp.encoded(tenant) not in allowed:
                 raise TenantScopeError(f"a filter names a tenant of {self._entity.name} outside the scope")
 
@@ -425,11 +426,11 @@ class PydanticRepository(Generic[M]):
         return write.table.tenant is not None and tenants is not None and not tenants.strict
 
     def _key(self, id: Any) -> Key:
-        key = tuple(id) if isinstance(id, tuple) else (id,)
+        key: Key = _each(id) if isinstance(id, tuple) else (id,)
         identity = self._entity.table.identity
         if len(key) != len(identity) or any(part is None for part in key):
             names = ", ".join(identity)
-            raise InvalidValueError(f"the key of a {self._entity.name} is ({names})", found=ascii(id)[:100])
+            raise InvalidValueError(f"the key of a {self._entity.name} is ({names})", found=ascii(key)[:100])
         return key
 
     def _model(self, model: Any) -> M:
@@ -456,6 +457,14 @@ class PydanticRepository(Generic[M]):
 def no_such_row(name: str) -> NoResultFound:
     """The error for an update of a row that is not there."""
     return NoResultFound(f"there is no {name} with that key in scope")
+
+
+def _is_several(value: object) -> TypeGuard[Collection[Any]]:
+    return isinstance(value, list | tuple | set | frozenset)
+
+
+def _each(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if _is_several(value) else (value,)
 
 
 async def _built(db: Executor, prepared: Prepared, parameters: list[Any]) -> list[Any]:
