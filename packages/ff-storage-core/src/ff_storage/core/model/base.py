@@ -200,7 +200,6 @@ class PydanticModel(BaseModel, metaclass=ModelMeta):
 
     if TYPE_CHECKING:
         __ff_entity__: ClassVar[ModelEntity]
-        __ff_row__: Any
         id: uuid.UUID = Field(default_factory=uuid.uuid4)
         created_at: dt.datetime = Field(default_factory=utc_now)
         updated_at: dt.datetime = Field(default_factory=utc_now)

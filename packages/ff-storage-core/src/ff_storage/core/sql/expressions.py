@@ -631,9 +631,11 @@ class FunctionFactory:
         """The value, or `default` where it is NULL."""
         return cast("T", Call("coalesce", (field_ref(field, "func.coalesce"), operand(default))))
 
-    def __getattr__(self, name: str) -> NoReturn:
-        known = [each for each in dir(type(self)) if not each.startswith("_")]
-        raise UnknownFunction(f"func has no function {name[:80]!r}", remedy=nearest(name, known))
+    if not TYPE_CHECKING:  # to a checker an unknown function is an error by itself
+
+        def __getattr__(self, name: str) -> NoReturn:
+            known = [each for each in dir(type(self)) if not each.startswith("_")]
+            raise UnknownFunction(f"func has no function {name[:80]!r}", remedy=nearest(name, known))
 
     def __repr__(self) -> str:
         return "func"
