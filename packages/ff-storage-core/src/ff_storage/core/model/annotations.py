@@ -188,7 +188,7 @@ def _constraints(metadata: Iterable[Any]) -> Constraints:
     for each in metadata:
         match each:
             case annotated_types.MaxLen():
-                found["max_length"] = each.max_length
+                _tighten(found, "max_length", each.max_length)
             case annotated_types.Ge():
                 bounds.append((">=", each.ge))
             case annotated_types.Gt():
@@ -200,19 +200,22 @@ def _constraints(metadata: Iterable[Any]) -> Constraints:
             case _:
                 # Pydantic keeps the rest in objects of a private class.
                 for name in ("max_length", "max_digits", "decimal_places"):
-                    value = getattr(each, name, None)
-                    if type(value) is int:
-                        found[name] = value
+                    _tighten(found, name, getattr(each, name, None))
     return Constraints(**found, bounds=tuple(bounds))
 
 
+def _tighten(found: dict[str, Any], name: str, value: Any) -> None:
+    # All constraints hold together, so the tightest of a kind counts.
+    if type(value) is int:
+        found[name] = min(value, found.get(name, value))
+
+
 def _merge(inner: Constraints, outer: Constraints) -> Constraints:
-    return Constraints(
-        outer.max_length if outer.max_length is not None else inner.max_length,
-        outer.max_digits if outer.max_digits is not None else inner.max_digits,
-        outer.decimal_places if outer.decimal_places is not None else inner.decimal_places,
-        inner.bounds + outer.bounds,
-    )
+    found: dict[str, Any] = {}
+    for name in ("max_length", "max_digits", "decimal_places"):
+        _tighten(found, name, getattr(inner, name))
+        _tighten(found, name, getattr(outer, name))
+    return Constraints(**found, bounds=inner.bounds + outer.bounds)
 
 
 def _sized(type_: ColumnType, constraints: Constraints) -> ColumnType:
@@ -375,6 +378,8 @@ def _contains_secret(annotation: Any, seen: set[Any]) -> bool:
     core, _ = _unwrap(annotation)
     origin = get_origin(core)
     parts: Iterable[Any] = ()
+    if core is Any or origin is Literal or isinstance(core, str | typing.ForwardRef):
+        return False
     if core is SecretStr or core is SecretBytes or origin is Secret:
         return True
     if origin in {Union, types.UnionType, tuple} or origin in {*_LISTS, *_SETS, *_MAPPINGS}:
@@ -389,7 +394,7 @@ def _contains_secret(annotation: Any, seen: set[Any]) -> bool:
         raise UnmappableError(
             f"the type parameter {core.__name__} is not bound", "make a class for each type: Box[int]"
         )
-    elif not (core is Any or origin is Literal or isinstance(core, str | typing.ForwardRef)):
+    else:
         raise UnmappableError("JSON has no form for it")
     found = [_contains_secret(part, seen) for part in parts]
     return any(found)

@@ -183,9 +183,16 @@ def _has_key(
     """Whether a field other than an injected `id` is marked as the key."""
     fields = [info for key, info in inherited.items() if info is not None and key not in annotations]
     fields += [value for key, value in namespace.items() if key in annotations and isinstance(value, FieldInfo)]
-    if any(column_options(info).primary_key for info in fields):
+    if any(_is_key(info) for info in fields):
         return True
     return any(_marks_key(evaluate(value) if isinstance(value, str) else value) for value in annotations.values())
+
+
+def _is_key(info: FieldInfo) -> bool:
+    try:
+        return column_options(info).primary_key
+    except ConfigurationError:  # the description of the class reports it, with the field's name
+        return False
 
 
 def _marks_key(annotation: Any) -> bool:
