@@ -70,7 +70,13 @@ def test_a_field_of_ones_own_takes_the_place_of_an_added_one() -> None:
     assert table.by_name["created_by"].type == types.Text()
     assert table.by_name["id"].type == types.Integer()
     assert table.primary_key == ("tenant_id", "id")
-    assert [column.name for column in table.columns][:5] == ["created_at", "updated_at", "updated_by", "name", "created_by"]
+    assert [column.name for column in table.columns][:5] == [
+        "created_at",
+        "updated_at",
+        "updated_by",
+        "name",
+        "created_by",
+    ]
 
 
 # --- keys
@@ -285,7 +291,9 @@ def test_automatic_indexes() -> None:
 
 
 def test_an_index_over_no_field_is_refused_with_the_nearest() -> None:
-    with pytest.raises(ConfigurationError, match=r"Product\.name: db_index_columns names no field 'prise'; did you mean 'price'"):
+    with pytest.raises(
+        ConfigurationError, match=r"Product\.name: db_index_columns names no field 'prise'; did you mean 'price'"
+    ):
 
         class Product(PydanticModel):
             price: int

@@ -96,14 +96,14 @@ def _foreign_key(entity: ModelEntity, reference: Reference) -> ForeignKey:
             f"{what} goes to {target.name}, which is multi-tenant while {entity.name} is not",
             remedy="make both multi-tenant, or declare no constraint with db_foreign_key=None",
         )
-    _same_type(column, remote, target, what)
     columns: tuple[str, ...] = (column.name,)
     remotes: tuple[str, ...] = (remote.name,)
     composite = table.tenant is not None and other.tenant is not None
     if table.tenant is not None and other.tenant is not None:
-        _same_type(table.by_name[table.tenant], other.by_name[other.tenant], target, f"the tenant in {what}")
         columns, remotes = (table.tenant, *columns), (other.tenant, *remotes)
     _is_key(target, other, remotes, remote, what)
+    for ours, theirs in zip(columns, remotes, strict=True):
+        _same_type(table.by_name[ours], other.by_name[theirs], target, what)
     for action in (reference.on_delete, *(() if composite else (reference.on_update,))):
         if action is Action.SET_NULL and not column.nullable:
             raise ConfigurationError(
@@ -170,7 +170,7 @@ def _same_type(column: Column, remote: Column, target: ModelEntity, what: str) -
         same = column.type == remote.type
     if not same:
         raise ConfigurationError(
-            f"{what} is of another type than {target.name}.{remote.attribute}",
+            f"{what} needs {column.attribute} to be of the type of {target.name}.{remote.attribute}",
             found=f"{canonical.describe(column.type)} and {canonical.describe(remote.type)}",
         )
 

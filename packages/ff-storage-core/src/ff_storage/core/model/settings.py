@@ -100,7 +100,7 @@ def _check_spelling(name: str, namespace: Mapping[str, Any]) -> None:
     for key in namespace:
         if key in DEFAULTS or key in _PYTHON or not _DUNDER.fullmatch(key) or "pydantic" in key:
             continue
-        close = difflib.get_close_matches(key.strip("_").replace("_", ""), _SQUASHED, n=1, cutoff=0.75)
+        close = difflib.get_close_matches(key.strip("_").replace("_", ""), _SQUASHED, n=1, cutoff=0.7)
         if close:
             raise ConfigurationError(f"{name} has no setting {key}", remedy=f"did you mean {_SQUASHED[close[0]]}?")
 
