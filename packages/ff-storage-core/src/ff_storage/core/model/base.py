@@ -310,10 +310,25 @@ class PydanticModel(BaseModel, metaclass=ModelMeta):
         def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
             return _with_row(self, super().__deepcopy__(memo))
 
+        def __eq__(self, other: object) -> bool:
+            # Pydantic compares all of __dict__ first: a loaded relationship would be compared, and cycles never end.
+            return super(PydanticModel, _without_loaded(self)).__eq__(_without_loaded(other))
+
         def __iter__(self) -> Iterator[tuple[str, Any]]:
             # A loaded relationship is in __dict__ too, and is no field.
             fields = type(self).__pydantic_fields__
             return ((name, value) for name, value in self.__dict__.items() if name in fields)
+
+
+def _without_loaded(instance: Any) -> Any:
+    """The instance, or when relationships were loaded into it, one with the same fields and none of them."""
+    entity: ModelEntity | None = getattr(type(instance), "__ff_entity__", None)
+    if entity is None or not entity.relations or entity.relations.keys().isdisjoint(instance.__dict__):
+        return instance
+    bare = BaseModel.__copy__(instance)
+    for name in entity.relations:
+        bare.__dict__.pop(name, None)
+    return bare
 
 
 _row_slot: Any = vars(PydanticModel)["__ff_row__"]

@@ -11,11 +11,11 @@ from ff_storage.core.errors import ConfigurationError, UnknownFieldError
 from ff_storage.core.model.describe import Blueprint, describe
 from ff_storage.core.model.references import resolve_foreign_keys, target_of
 from ff_storage.core.model.relations import resolve_relationship
+from ff_storage.core.model.registry import Registry, sees
 from ff_storage.core.sql.expressions import ColumnRef
 from ff_storage.core.tables import ForeignKey, Table
 
 if TYPE_CHECKING:
-    from ff_storage.core.model.registry import Registry
     from ff_storage.core.model.relationship import Relation, RelationshipConfig
     from ff_storage.core.model.settings import Settings
 
@@ -31,6 +31,7 @@ class ModelEntity:
         "__weakref__",
         "_blueprint",
         "_columns",
+        "_referenced_by",
         "_relationships",
         "_table",
         "checked",
@@ -67,6 +68,7 @@ class ModelEntity:
         self._table: Table | None = None
         self._columns: dict[str, ColumnRef] = {}
         self._relationships: dict[str, RelationshipConfig] = {}
+        self._referenced_by: tuple[int, tuple[tuple[ModelEntity, ForeignKey], ...]] = (-1, ())
 
     def __repr__(self) -> str:
         return f"<entity of {self.module}.{self.qualname}>"
@@ -137,12 +139,16 @@ class ModelEntity:
         for name in sorted(self.own_relations):
             self.relationship(name)
 
-    def may_reference(self, table: Table) -> bool:
-        """Whether a foreign key of this class can be one to `table`, judged by names alone."""
-        names = [reference.target for reference in self.blueprint.references]
-        return bool(self.own_relations) or any(
-            isinstance(name, type) or table.name.lower() in name.lower() for name in names
-        )
+    @property
+    def resolved_table(self) -> Table | None:
+        """The table, if it was resolved already."""
+        return self._table
+
+    def may_reference(self, target: ModelEntity) -> bool:
+        """Whether a foreign key of this class can be one to `target`, judged without resolving any."""
+        named = [reference.target for reference in self.blueprint.references]
+        named += [relation.target.model for relation in self.relations.values() if not relation.target.many]
+        return any(target.model is each if isinstance(each, type) else sees(self, target) for each in named)
 
     def target_of(self, key: ForeignKey) -> ModelEntity | None:
         """The class that one of this table's foreign keys references."""
@@ -150,7 +156,12 @@ class ModelEntity:
 
     def referenced_by(self) -> tuple[tuple[ModelEntity, ForeignKey], ...]:
         """Every foreign key to this table, with the class that has it."""
-        return self.registry.referencing(self.table)
+        generation, found = self._referenced_by
+        if generation != self.registry.generation:
+            generation = self.registry.generation
+            found = self.registry.find_referencing(self)
+            self._referenced_by = (generation, found)
+        return found
 
     def forget_resolved(self) -> None:
         """Resolve again at the next use: a class that this one may name was replaced."""

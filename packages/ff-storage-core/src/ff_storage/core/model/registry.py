@@ -30,8 +30,9 @@ class Registry:
 
     def __init__(self) -> None:
         self._entities: dict[tuple[str, str], weakref.ref[ModelEntity]] = {}
-        self._referencing: dict[Table, tuple[tuple[ModelEntity, ForeignKey], ...]] = {}
         self._lock = threading.RLock()
+        self.generation = 0
+        """Counts the classes that were added, for what is derived from all of them."""
 
     def add(self, entity: ModelEntity) -> None:
         """Register a class, in the place of one with its module and qualified name.
@@ -54,7 +55,7 @@ class Registry:
                 )
             replaced = key in self._entities
             self._entities[key] = weakref.ref(entity)
-            self._referencing.clear()
+            self.generation += 1
             if replaced:
                 for each in self.entities():
                     each.forget_resolved()
@@ -85,7 +86,7 @@ class Registry:
             for each in self.entities()
             if each.settings.table_name.lower() == name.lower()
             and each.settings.schema == schema
-            and _sees(viewer, each)
+            and sees(viewer, each)
         ]
         return max(found, key=lambda each: _nearness(viewer, each), default=None)
 
@@ -94,7 +95,7 @@ class Registry:
 
         Raises ConfigurationError when there is none, or several as near.
         """
-        seen = [each for each in self.entities() if _sees(viewer, each)]
+        seen = [each for each in self.entities() if sees(viewer, each)]
         found = [each for each in seen if name in _names(each)]
         if not found:
             raise ConfigurationError(
@@ -117,24 +118,25 @@ class Registry:
             entity.resolve()
 
     def referencing(self, table: Table) -> tuple[tuple[ModelEntity, ForeignKey], ...]:
-        """Every foreign key to `table`, with the class that has it; their order is that of the classes' definition."""
-        found = self._referencing.get(table)
-        if found is None:
-            found = self._referencing[table] = tuple(
-                (entity, key)
-                for entity in self.entities()
-                if entity.may_reference(table)
-                for key in entity.table.foreign_keys
-                if self._target(key, entity) is table
-            )
-        return found
+        """Every foreign key to `table`, with the class that has it; their order is that of the classes' definition.
 
-    def _target(self, key: ForeignKey, entity: ModelEntity) -> Table | None:
-        target = entity.target_of(key)
-        return None if target is None else target.table
+        Raises ConfigurationError when one that may be such a key cannot be resolved.
+        """
+        owner = next((each for each in self.entities() if each.resolved_table is table), None)
+        return () if owner is None else owner.referenced_by()
+
+    def find_referencing(self, target: ModelEntity) -> tuple[tuple[ModelEntity, ForeignKey], ...]:
+        """`referencing`, for the class on the table and looked up anew."""
+        return tuple(
+            (each, key)
+            for each in self.entities()
+            if each.may_reference(target)
+            for key in each.table.foreign_keys
+            if each.target_of(key) is target
+        )
 
 
-def _sees(viewer: ModelEntity, other: ModelEntity) -> bool:
+def sees(viewer: ModelEntity, other: ModelEntity) -> bool:
     """Whether `other` is outside functions, or made in a function that `viewer` is made in too."""
     return not other.scope or (other.module == viewer.module and f"{viewer.scope}.".startswith(f"{other.scope}."))
 
