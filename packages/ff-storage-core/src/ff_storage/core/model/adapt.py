@@ -10,6 +10,7 @@ change without making stored rows unreadable. What reads it back must accept nam
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any, Final, NoReturn, cast
@@ -27,14 +28,14 @@ def invalid(wanted: str, value: Any) -> InvalidValueError:
     return InvalidValueError(f"the value must be {wanted}", found=ascii(value)[:100])
 
 
-def choices(values: Mapping[Any, str | int], wanted: str) -> Adapter:
-    """Enum members and raw values to the value; `values` maps every accepted one."""
-    members = {type(key) for key in values if isinstance(key, Enum)}
+def choices(values: Mapping[Any, str | int], wanted: str, kinds: Iterable[type[Enum]] = ()) -> Adapter:
+    """Members of the enums `kinds`, and raw values, to the value; `values` maps every accepted one."""
+    exact = {str, int, *kinds}
     known = [str(value) for value in dict.fromkeys(values.values())]
 
     def adapt(value: Any) -> str | int:
         # Exact types: True would pass for 1, a str of another kind for the text that it hides.
-        if type(value) in {str, int, *members}:
+        if type(value) in exact:
             found = values.get(value)
             if found is not None:
                 return found
@@ -160,35 +161,49 @@ class JsonAdapter:
         try:
             try:
                 return self._dump(self._adapter, value)
-            except PydanticSerializationError:
+            except _NOT_JSON:
                 # What a filter gives: plain Python in place of a model.
                 return self._dump(self._adapter, self._adapter.validate_python(value, by_name=True, by_alias=True))
         except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
+            first = error.errors(include_input=False, include_url=False, include_context=False)[0]
             place = ".".join(map(str, first["loc"]))
-            raise InvalidValueError("the value does not fit the JSON column", found=f"{place} {first['msg']}") from None
-        except PydanticSerializationError as error:
-            shown = "a secret inside" if self.reveal else str(error)[:200]
-            raise InvalidValueError("the value cannot be written as JSON", found=shown) from None
+            raise InvalidValueError(
+                "the value does not fit the JSON column", found=f"{place} {first['type']}"
+            ) from None
+        except _NOT_JSON:
+            raise InvalidValueError(
+                "the value cannot be written as JSON",
+                found=f"a {type(value).__name__} with something JSON does not hold",
+            ) from None
 
     def _dump(self, adapter: TypeAdapter[Any], value: Any) -> Any:
         if self.reveal:
-            dumped = adapter.dump_python(value, by_alias=False, round_trip=True, warnings="error")
-            return to_jsonable_python(_reveal(dumped), by_alias=False)
+            return _revealed(adapter.dump_python(value, by_alias=False, round_trip=True, warnings="error"))
         return adapter.dump_python(value, mode="json", by_alias=False, round_trip=True, warnings="error")
 
 
-def _reveal(value: Any) -> Any:
-    # Pydantic masks a secret without asking a fallback.
+_NOT_JSON: Final = (PydanticSerializationError, UnicodeDecodeError)
+_LEAVES: Final = frozenset({str, int, float, bool, type(None)})
+
+
+def _revealed(value: Any) -> Any:
+    """The JSON-able form of what Pydantic dumped for Python, with the values of secrets in their place."""
+    if type(value) in _LEAVES:
+        return value
+    if isinstance(value, Mapping):
+        pairs = cast("Mapping[Any, Any]", value).items()
+        return {key if type(key) is str else _json_key(key): _revealed(each) for key, each in pairs}
+    if isinstance(value, list | tuple | set | frozenset | deque):
+        return [_revealed(each) for each in cast("Iterable[Any]", value)]
     if isinstance(value, Secret | SecretStr | SecretBytes):
-        return _reveal(cast("Secret[Any]", value).get_secret_value())
-    if isinstance(value, dict):
-        pairs: dict[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
-        return {key: _reveal(each) for key, each in pairs.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_reveal(each) for each in cast("Iterable[Any]", value)]
-    return value
+        return _revealed(cast("Secret[Any]", value).get_secret_value())
+    return to_jsonable_python(value, by_alias=False)
 
 
-JSON_ANY: Final = JsonAdapter(Any, reveal=False)
-"""For values of no declared form."""
+def _json_key(key: Any) -> str:
+    (text,) = to_jsonable_python({key: None})
+    return cast("str", text)
+
+
+JSON_ANY: Final = JsonAdapter(Any, reveal=True)
+"""For values of no declared form, which may hold anything."""

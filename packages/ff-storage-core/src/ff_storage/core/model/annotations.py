@@ -276,11 +276,13 @@ def _scalar(core: Any) -> Mapped | None:
 
 
 def _literal(values: tuple[Any, ...], constraints: Constraints) -> Mapped:
-    raw = [value.value if isinstance(value, Enum) else value for value in values]
+    raw: list[Any] = [value.value if isinstance(value, Enum) else value for value in values]
     if all(type(value) is bool for value in raw):
         return Mapped(canonical.Boolean())
     accepted = dict(zip(raw, raw, strict=True)) | dict(zip(values, raw, strict=True))
-    return _choices(raw, accepted, f"one of {', '.join(map(ascii, raw))}"[:200], constraints)
+    kinds = {type(value) for value in values if isinstance(value, Enum)}
+    convert = adapt.choices(accepted, f"one of {', '.join(map(ascii, raw))}"[:200], kinds)
+    return _choices(raw, convert, constraints)
 
 
 def _enum(core: type[Enum], constraints: Constraints) -> Mapped:
@@ -288,12 +290,11 @@ def _enum(core: type[Enum], constraints: Constraints) -> Mapped:
     if issubclass(core, Flag):
         return Mapped(canonical.Integer(), adapt=adapt.flags(core))
     accepted = {value: value for value in raw} | {member: member.value for member in core}
-    return _choices(raw, accepted, f"a {core.__name__}", constraints)
+    return _choices(raw, adapt.choices(accepted, f"a {core.__name__}", [core]), constraints)
 
 
-def _choices(raw: list[Any], accepted: dict[Any, Any], wanted: str, constraints: Constraints) -> Mapped:
+def _choices(raw: list[Any], convert: Adapter, constraints: Constraints) -> Mapped:
     values = tuple(dict.fromkeys(raw))
-    convert = adapt.choices(accepted, wanted)
     if raw and all(type(value) is str for value in raw):
         longest = max(1, *map(len, values)) if constraints.max_length is None else constraints.max_length
         return Mapped(canonical.Text(longest), adapt=convert, choices=values)
@@ -374,11 +375,13 @@ def _first_of(adapters: list[Adapter | None]) -> Adapter | None:
 
 
 def _contains_secret(annotation: Any, seen: set[Any]) -> bool:
-    """Whether a secret may be inside a JSON value. Raises UnmappableError for what JSON cannot hold."""
+    """Whether a secret can be inside a JSON value. Raises UnmappableError for what JSON cannot hold."""
     core, _ = _unwrap(annotation)
     origin = get_origin(core)
     parts: Iterable[Any] = ()
-    if core is Any or origin is Literal or isinstance(core, str | typing.ForwardRef):
+    if core is Any or core is object:
+        return True  # anything may be there
+    if origin is Literal or isinstance(core, str | typing.ForwardRef):
         return False
     if core is SecretStr or core is SecretBytes or origin is Secret:
         return True

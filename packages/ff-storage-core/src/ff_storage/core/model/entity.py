@@ -145,10 +145,19 @@ class ModelEntity:
         return self._table
 
     def may_reference(self, target: ModelEntity) -> bool:
-        """Whether a foreign key of this class can be one to `target`, judged without resolving any."""
-        named = [reference.target for reference in self.blueprint.references]
-        named += [relation.target.model for relation in self.relations.values() if not relation.target.many]
-        return any(target.model is each if isinstance(each, type) else sees(self, target) for each in named)
+        """Whether a foreign key of this class can be one to `target`, judged by names alone: none is resolved."""
+        table = target.settings.table_name.lower()
+        for reference in self.blueprint.references:
+            named = reference.target
+            if named is target.model or (isinstance(named, str) and table in named.lower() and sees(self, target)):
+                return True
+        for relation in self.relations.values():
+            model = relation.target.model
+            if model is target.model or (
+                isinstance(model, str) and model.rpartition(".")[2] == target.name and sees(self, target)
+            ):
+                return True
+        return False
 
     def target_of(self, key: ForeignKey) -> ModelEntity | None:
         """The class that one of this table's foreign keys references."""
