@@ -208,10 +208,10 @@ def test_a_field_named_unlike_an_identifier_needs_a_column_name() -> None:
     with pytest.raises(IdentifierError, match=r"the column of Person\.größe"):
 
         class Person(PydanticModel):
-            größe: int
+            größe: int  # noqa: PLC2401 - the case
 
     class Human(PydanticModel):
-        größe: int = Field(db_column="height")
+        größe: int = Field(db_column="height")  # noqa: PLC2401 - the case
 
     assert table_of(Human).by_attribute["größe"].name == "height"
 
@@ -328,7 +328,7 @@ def test_bounds_and_sql_become_checks() -> None:
         ratio: Annotated[float, pydantic.Field(ge=0)] | None = None
         since: dt.date = Field(ge=dt.date(2020, 1, 1))
         size: pydantic.PositiveInt = Field(db_check="size <> 13")
-        count: pydantic.conint(ge=3, multiple_of=3) = 3  # type: ignore[valid-type]
+        count: pydantic.conint(ge=3, multiple_of=3) = 3
 
     assert table_of(Product).checks == (
         RangeCheck("ck_products_price_gt", "price", ">", Decimal(0)),

@@ -169,7 +169,7 @@ def column(annotation: Any, field: Any = ...) -> Column:
         (object, Json()),
         (int | dict[str, int], Json()),
         (pydantic.AnyUrl | str, Text()),
-        (Literal["a"] | Literal["bc"], Text(2)),
+        (Union[Literal["a"], Literal["bc"]], Text(2)),  # noqa: PYI030, UP007
         (decimal.Decimal | pydantic.condecimal(max_digits=4, decimal_places=1), Decimal(38, 10)),
     ],
     ids=str,
@@ -204,7 +204,7 @@ def test_optional_is_opened_and_makes_the_column_nullable(annotation: Any) -> No
 
 
 def test_none_in_a_literal_makes_the_column_nullable() -> None:
-    found = column(Literal["a", "b", None])
+    found = column(Literal["a", "b", None])  # noqa: PYI061
     assert (found.type, found.nullable) == (Text(1), True)
 
 
@@ -333,7 +333,7 @@ def test_an_annotation_without_a_faithful_form_is_refused(annotation: Any, reaso
         (Literal["x", "y"], ("x", "y")),
         (Literal[3, 4] | None, (3, 4)),
         (Color | None, ("red", "green")),
-        (Literal["x"] | Literal["y"], ("x", "y")),
+        (Union[Literal["x"], Literal["y"]], ("x", "y")),  # noqa: PYI030, UP007
         (Literal[Color.RED, "blue"], ("red", "blue")),
     ],
     ids=str,

@@ -103,11 +103,11 @@ def test_a_model_may_be_named_itself() -> None:
         parent_id: UUID | None = Field(default=None, db_foreign_key="posts(id)")
 
     assert [key.target_table for key in table_of(Post).foreign_keys] == ["authors", "posts"]
+
+    class Wrong(PydanticModel):
+        author_id: UUID = Field(db_foreign_key=int)
+
     with pytest.raises(ConfigurationError, match="int, which is no model with a table"):
-
-        class Wrong(PydanticModel):
-            author_id: UUID = Field(db_foreign_key=int)
-
         table_of(Wrong)
 
 
@@ -286,7 +286,7 @@ def test_a_field_may_say_that_there_is_no_constraint() -> None:
         author: Author = Relationship()
 
     assert table_of(Post).foreign_keys == ()
-    assert Post.author.config.join == (("tenant_id", "tenant_id"), ("author_id", "id"))  # type: ignore[attr-defined]
+    assert Post.author.config.join == (("tenant_id", "tenant_id"), ("author_id", "id"))
 
 
 def test_actions_without_a_constraint_are_refused() -> None:

@@ -135,7 +135,7 @@ def test_mixins_abc_and_multiple_inheritance() -> None:
     assert (square.area(), square.stamp, square.shout()) == (4.0, 7, "!")
     assert {"stamp", "sides", "edge"} <= Square.model_fields.keys()
     with pytest.raises(TypeError, match="abstract"):
-        Shape(sides=3)  # type: ignore[abstract]
+        Shape(sides=3)
 
 
 def test_generics_have_tables_when_their_parameters_are_given() -> None:
@@ -150,7 +150,7 @@ def test_generics_have_tables_when_their_parameters_are_given() -> None:
 
     assert IntBox(value=3).value == 3
     with pytest.raises(ValidationError):
-        IntBox(value="x")  # type: ignore[arg-type]
+        IntBox(value="x")
     assert IntBox.table_name() == "int_boxes"
     assert TextBox.__ff_entity__.table.by_name["value"].type.python is str
     assert Box[int](value=1).value == 1
@@ -160,10 +160,10 @@ def test_generics_have_tables_when_their_parameters_are_given() -> None:
 
 
 def test_create_model() -> None:
-    Made = create_model("PlainMade", __base__=PlainProduct, size=(int, Field(gt=0)))
-    assert Made(name="a", size=1).price == 0
-    assert Made.__ff_entity__.table.name == "plain_mades"
-    assert isinstance(Made.size, ColumnRef)  # type: ignore[attr-defined]
+    made = create_model("PlainMade", __base__=PlainProduct, size=(int, Field(gt=0)))
+    assert made(name="a", size=1).price == 0
+    assert made.__ff_entity__.table.name == "plain_mades"
+    assert isinstance(made.size, ColumnRef)
 
 
 def test_pickle_copy_and_deepcopy() -> None:
@@ -229,7 +229,7 @@ def test_a_name_of_the_enclosing_function_is_found() -> None:
 
     class Holder(PydanticModel):
         item: "Inner"
-        items: "list[Inner]" = []
+        items: "list[Inner]" = Field(default_factory=list)
 
     assert Holder(item=Inner(x=1)).item.x == 1
 
@@ -262,7 +262,7 @@ def test_validators_aliases_computed_and_cached_fields() -> None:
         def _checked(self) -> "Order":
             return self
 
-        @computed_field  # type: ignore[prop-decorator]
+        @computed_field
         @property
         def double(self) -> int:
             return self.amount * 2
@@ -271,7 +271,7 @@ def test_validators_aliases_computed_and_cached_fields() -> None:
         def triple(self) -> int:
             return self.amount * 3
 
-    order = Order(nr=" 7 ", amount=2)  # type: ignore[call-arg]
+    order = Order(nr=" 7 ", amount=2)
     assert (order.number, order.double, order.triple) == ("7", 4, 6)
     assert order.model_dump(by_alias=True)["No"] == "7"
     assert order.model_dump()["double"] == 4
@@ -281,7 +281,7 @@ def test_validators_aliases_computed_and_cached_fields() -> None:
     with pytest.raises(ValidationError, match="negative"):
         order.amount = -1
     with pytest.raises(ValidationError):
-        Order(number="1", amount="x")  # type: ignore[arg-type]
+        Order(number="1", amount="x")
 
 
 def test_frozen_models_hash() -> None:
@@ -319,7 +319,7 @@ def test_published_configuration() -> None:
     assert PlainProduct.model_validate(Source()).price == 2
     product = PlainProduct(name="a")
     with pytest.raises(ValidationError):
-        product.price = "x"  # type: ignore[assignment]
+        product.price = "x"
 
 
 def test_class_variables_and_methods_are_untouched() -> None:
@@ -351,7 +351,7 @@ def test_models_are_made_in_several_threads_at_once() -> None:
         try:
             for step in range(10):
                 made = create_model(f"Threaded{number}x{step}", __base__=PlainProduct, size=(int, 0))
-                assert isinstance(made.size, ColumnRef)  # type: ignore[attr-defined]
+                assert isinstance(made.size, ColumnRef)
                 assert isinstance(PlainProduct.name, ColumnRef)
         except BaseException as error:  # noqa: BLE001 - handed to the test
             failures.append(error)

@@ -191,10 +191,11 @@ def _revealed(value: Any) -> Any:
     if type(value) in _LEAVES:
         return value
     if isinstance(value, Mapping):
-        pairs = cast("Mapping[Any, Any]", value).items()
-        return {key if type(key) is str else _json_key(key): _revealed(each) for key, each in pairs}
+        pairs: Mapping[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
+        return {key if type(key) is str else _json_key(key): _revealed(each) for key, each in pairs.items()}
     if isinstance(value, list | tuple | set | frozenset | deque):
-        return [_revealed(each) for each in cast("Iterable[Any]", value)]
+        items: list[Any] = [*value]
+        return [_revealed(each) for each in items]
     if isinstance(value, Secret | SecretStr | SecretBytes):
         return _revealed(cast("Secret[Any]", value).get_secret_value())
     return to_jsonable_python(value, by_alias=False)

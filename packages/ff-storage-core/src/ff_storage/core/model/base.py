@@ -165,7 +165,7 @@ def _all_relations(models: list[Any], declared: Mapping[str, Relation]) -> tuple
     return everything | dict(declared), frozenset(own)
 
 
-class PydanticModel(BaseModel, metaclass=ModelMeta):
+class PydanticModel(BaseModel, metaclass=ModelMeta):  # noqa: PLW1641 - Pydantic makes the hash of frozen models
     """The base of every model with a table; each subclass is one, unless it says `__abstract__ = True`.
 
     The settings are class attributes with double underscores:
@@ -322,10 +322,10 @@ class PydanticModel(BaseModel, metaclass=ModelMeta):
 
 def _without_loaded(instance: Any) -> Any:
     """The instance, or when relationships were loaded into it, one with the same fields and none of them."""
-    entity: ModelEntity | None = getattr(type(instance), "__ff_entity__", None)
+    entity: ModelEntity | None = getattr(instance, "__ff_entity__", None)
     if entity is None or not entity.relations or entity.relations.keys().isdisjoint(instance.__dict__):
         return instance
-    bare = BaseModel.__copy__(instance)
+    bare: Any = BaseModel.__copy__(instance)
     for name in entity.relations:
         bare.__dict__.pop(name, None)
     return bare

@@ -10,8 +10,8 @@ from pydantic import PydanticUndefinedAnnotation
 from ff_storage.core.errors import ConfigurationError, UnknownFieldError
 from ff_storage.core.model.describe import Blueprint, describe
 from ff_storage.core.model.references import resolve_foreign_keys, target_of
-from ff_storage.core.model.relations import resolve_relationship
 from ff_storage.core.model.registry import Registry, sees
+from ff_storage.core.model.relations import resolve_relationship
 from ff_storage.core.sql.expressions import ColumnRef
 from ff_storage.core.tables import ForeignKey, Table
 
