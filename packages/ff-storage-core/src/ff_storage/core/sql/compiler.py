@@ -466,6 +466,8 @@ class Compiler:
 
     def cast(self, text: str, source: ColumnType, target: ColumnType) -> str:
         """`text` of type `source` as `target`, between numbers; anything else is left alone."""
+        if isinstance(target, Float) and isinstance(source, Integer | Decimal):
+            return f"CAST({text} AS DOUBLE PRECISION)"
         return text
 
     def side(self, node: Expr, type_: ColumnType, column: Column | None) -> str:
@@ -475,7 +477,8 @@ class Compiler:
             return self.parameter(self._positions[id(node)], self._encoder(type_, column), what)
         node = self.resolve(node)
         text = self.cast(self.write(node), self.type_of(node), type_)
-        return f"({text})" if isinstance(node, Comparison | Junction | Not | InList | Match | IsNull) else text
+        bare = isinstance(node, Arithmetic) or not isinstance(node, Comparison | Junction | Not | InList | Match | IsNull)
+        return text if bare else f"({text})"
 
     # --- parameters --------------------------------------------------------------------------------------------------
 
