@@ -10,6 +10,7 @@ change without making stored rows unreadable. What reads it back must accept nam
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
@@ -161,7 +162,7 @@ class JsonAdapter:
         try:
             try:
                 return self._dump(self._adapter, value)
-            except _NOT_JSON:
+            except (PydanticSerializationError, UnicodeDecodeError):
                 # What a filter gives: plain Python in place of a model.
                 return self._dump(self._adapter, self._adapter.validate_python(value, by_name=True, by_alias=True))
         except ValidationError as error:
@@ -170,7 +171,9 @@ class JsonAdapter:
             raise InvalidValueError(
                 "the value does not fit the JSON column", found=f"{place} {first['type']}"
             ) from None
-        except _NOT_JSON:
+        except InvalidValueError:
+            raise
+        except (ValueError, RecursionError):  # Pydantic's own, text with lone surrogates, nesting without end
             raise InvalidValueError(
                 "the value cannot be written as JSON",
                 found=f"a {type(value).__name__} with something JSON does not hold",
@@ -179,11 +182,33 @@ class JsonAdapter:
     def _dump(self, adapter: TypeAdapter[Any], value: Any) -> Any:
         if self.reveal:
             return _revealed(adapter.dump_python(value, by_alias=False, round_trip=True, warnings="error"))
-        return adapter.dump_python(value, mode="json", by_alias=False, round_trip=True, warnings="error")
+        dumped = adapter.dump_python(value, mode="json", by_alias=False, round_trip=True, warnings="error")
+        # JSON mode writes null for NaN and the infinities, which are refused here as in any other column.
+        if _holds(dumped, _is_none) and _holds(
+            adapter.dump_python(value, by_alias=False, round_trip=True, warnings="error"), _is_not_finite
+        ):
+            raise InvalidValueError("a finite float is expected in JSON", found="NaN or an infinity")
+        return dumped
 
 
-_NOT_JSON: Final = (PydanticSerializationError, UnicodeDecodeError)
 _LEAVES: Final = frozenset({str, int, float, bool, type(None)})
+
+
+def _is_none(value: Any) -> bool:
+    return value is None
+
+
+def _is_not_finite(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _holds(value: Any, test: Callable[[Any], bool]) -> bool:
+    """Whether any leaf of nested mappings, lists, tuples and sets passes the test."""
+    if isinstance(value, Mapping):
+        return any(_holds(each, test) for each in value.values())  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(_holds(each, test) for each in value)  # pyright: ignore[reportUnknownVariableType]
+    return test(value)
 
 
 def _revealed(value: Any) -> Any:
