@@ -15,6 +15,7 @@ from ff_storage.core.errors import LimitExceededError, UnsupportedFeature
 from ff_storage.core.sql.compiler import Compiler
 from ff_storage.core.sql.dialect import Convert
 from ff_storage.core.sql.expressions import Arithmetic, Match, Order
+from ff_storage.core.tables import Column
 from ff_storage.core.types import Bytes, ColumnType, Decimal, Float, Integer, Text, describe
 from ff_storage.sqlite.values import NARROW_DIGITS
 
@@ -58,6 +59,11 @@ class SQLiteCompiler(Compiler):
 
         mark = self.parameter(position, encode, node.kind)
         return f"instr({left}, {mark}) > 0" if node.kind == "contains" else f"{left} GLOB {mark}"
+
+    def returned(self, column: Column) -> str:
+        # RETURNING alone gives the whole number as which SQLite stores 0.0 or 1.0 in a REAL column.
+        name = super().returned(column)
+        return f"CAST({name} AS REAL)" if isinstance(column.type, Float) else name
 
     def call(self, function: str, arguments: list[str]) -> str:
         # SQLite's own lower and upper know ASCII only.

@@ -286,7 +286,11 @@ class Compiler:
             return ""
         if Capability.RETURNING not in self.dialect.capabilities:
             raise UnsupportedFeature(f"{self.dialect.name} does not return written rows")
-        return " RETURNING " + ", ".join(self.dialect.quote(column.name) for column in columns)
+        return " RETURNING " + ", ".join(self.returned(column) for column in columns)
+
+    def returned(self, column: Column) -> str:
+        """One column of RETURNING."""
+        return self.dialect.quote(column.name)
 
     def table(self, entity: Entity) -> str:
         """A table reference."""
