@@ -72,7 +72,7 @@ class Query(Generic[R]):
     _include_deleted: bool
 
     def __init__(self, model: type[R], *, validate: bool = False) -> None:
-        entity = getattr(model, "__ff_entity__", None)
+        entity = getattr(model, "__ff_entity__", None) if isinstance(model, type) else None
         if entity is None:
             raise ConfigurationError(
                 "Query takes a PydanticModel class with a table",

@@ -87,7 +87,7 @@ async def bulk_insert(
     With `atomic=False` each chunk of `batch_size` records stands for itself, and the result says what became of each.
     Raises InvalidValueError for a record that is no `model_class`, before anything is sent of its chunk.
     """
-    entity = getattr(model_class, "__ff_entity__", None)
+    entity = getattr(model_class, "__ff_entity__", None) if isinstance(model_class, type) else None
     if entity is None:
         raise ConfigurationError("bulk_insert takes a PydanticModel class with a table", found=repr(model_class)[:100])
     if type(batch_size) is not int or batch_size < 1:

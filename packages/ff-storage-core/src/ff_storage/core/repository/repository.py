@@ -68,7 +68,7 @@ class PydanticRepository(Generic[M]):
         logger: logging.Logger | None = None,
         **ignored: Any,
     ) -> None:
-        entity = getattr(model_class, "__ff_entity__", None)
+        entity = getattr(model_class, "__ff_entity__", None) if isinstance(model_class, type) else None
         if entity is None:
             raise ConfigurationError(
                 "PydanticRepository takes a PydanticModel class with a table", found=repr(model_class)[:100]
