@@ -41,16 +41,21 @@ def delete_rows(write: Write, where: Sequence[Expr], *, hard: bool = False, seen
     """
     hard = hard or write.table.deleted_at is None
     references = write.entity.referenced_by()
-    if references:
-        seen = set() if seen is None else seen
-        for row in (yield from _rows(write, where)):
-            mark = (write.entity, *[row[name] for name in write.table.primary_key])
-            if mark in seen:
-                continue
-            seen.add(mark)
-            for child, key in references:
-                yield from _apply(write, row, child, key, hard=hard, seen=seen)
-    return (yield from strategy_of(write.entity).delete(write, where, hard=hard))
+    strategy = strategy_of(write.entity)
+    if not references:
+        return (yield from strategy.delete(write, where, hard=hard))
+    seen = set() if seen is None else seen
+    rows = yield from _rows(write, where)
+    for row in rows:
+        mark = (write.entity, *[row[name] for name in write.table.primary_key])
+        if mark in seen:
+            continue
+        seen.add(mark)
+        for child, key in references:
+            yield from _apply(write, row, child, key, hard=hard, seen=seen)
+    yield from strategy.delete(write, where, hard=hard)
+    # Not what that touched: in a cycle of references some of the rows were deleted on the way.
+    return len(rows)
 
 
 def _apply(
