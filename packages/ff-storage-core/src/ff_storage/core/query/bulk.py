@@ -7,7 +7,7 @@ forced and the engine's limits are checked all the same).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
@@ -42,7 +42,7 @@ class ChunkResult:
 
 
 @overload
-async def bulk_insert(
+def bulk_insert(
     model_class: type[M],
     records: Iterable[M | Mapping[str, Any]],
     db_pool: Executor,
@@ -54,9 +54,9 @@ async def bulk_insert(
     user_id: Any = None,
     trusted: bool = False,
     atomic: Literal[True] = True,
-) -> int: ...
+) -> Coroutine[Any, Any, int]: ...
 @overload
-async def bulk_insert(
+def bulk_insert(
     model_class: type[M],
     records: Iterable[M | Mapping[str, Any]],
     db_pool: Executor,
@@ -68,8 +68,8 @@ async def bulk_insert(
     user_id: Any = None,
     trusted: bool = False,
     atomic: Literal[False],
-) -> list[ChunkResult]: ...
-async def bulk_insert(
+) -> Coroutine[Any, Any, list[ChunkResult]]: ...
+def bulk_insert(
     model_class: type[M],
     records: Iterable[M | Mapping[str, Any]],
     db_pool: Executor,
@@ -81,7 +81,7 @@ async def bulk_insert(
     user_id: Any = None,
     trusted: bool = False,
     atomic: bool = True,
-) -> int | list[ChunkResult]:
+) -> Coroutine[Any, Any, Any]:
     """Insert `records` and return their number; all or none of them are stored.
 
     With `atomic=False` each chunk of `batch_size` records stands for itself, and the result says what became of each.
@@ -93,17 +93,25 @@ async def bulk_insert(
     if type(batch_size) is not int or batch_size < 1:
         raise InvalidValueError("batch_size must be a positive int", found=ascii(batch_size)[:100])
     db = connection or db_pool
+    # Made here, so that the scope is that of the call and not of the moment in which the result is awaited.
     write = Write(entity, capture(TenantScope.of(tenant_id, tenant_ids)), db.dialect, user_id, utc_now())
     reader = RecordReader(model_class, write, trusted=trusted)
     if atomic:
-        return await db.run(insert_chunks(write, map(reader, records), batch_size), atomic=True)
+        return db.run(insert_chunks(write, map(reader, records), batch_size), atomic=True)
+    return insert_separately(db, write, reader, records, batch_size)
+
+
+async def insert_separately(
+    db: Executor, write: Write, reader: RecordReader, records: Iterable[Any], batch_size: int
+) -> list[ChunkResult]:
+    """Insert `records` chunk by chunk, each in a transaction of its own, and say what became of each."""
     results: list[ChunkResult] = []
     start = 0
     for chunk in chunks(records, batch_size):
         stop = start + len(chunk)
         try:
             rows = [reader(record) for record in chunk]
-            await db.run(strategy_of(entity).insert_many(write, rows), atomic=True)
+            await db.run(strategy_of(write.entity).insert_many(write, rows), atomic=True)
             results.append(ChunkResult(start, stop, len(rows)))
         except StorageError as error:
             results.append(ChunkResult(start, stop, 0, error))

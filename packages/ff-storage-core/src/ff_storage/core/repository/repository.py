@@ -18,7 +18,6 @@ from ff_storage.core.errors import (
     ConfigurationError,
     InvalidValueError,
     NoResultFound,
-    StorageError,
     TenantScopeError,
 )
 from ff_storage.core.history.deletion import delete_rows, is_referenced
@@ -27,7 +26,7 @@ from ff_storage.core.history.strategy import Key, Write, strategy_of
 from ff_storage.core.model.hydrate import row_builder
 from ff_storage.core.program import Fetch, Program, Row
 from ff_storage.core.query.builder import Query
-from ff_storage.core.query.bulk import ChunkResult, RecordReader, chunks, insert_chunks
+from ff_storage.core.query.bulk import ChunkResult, RecordReader, chunks, insert_chunks, insert_separately
 from ff_storage.core.query.results import Prepared, models
 from ff_storage.core.repository.changes import changes_of, encoded, guard_of
 from ff_storage.core.sql.compiler import remember
@@ -308,7 +307,7 @@ class PydanticRepository(Generic[M]):
         write = self._write(db, self._scope(), user_id)
         reader = RecordReader(self.model_class, write, trusted=trusted)
         if not atomic:
-            return self._create_chunks(db, write, models, reader, batch_size)
+            return insert_separately(db, write, reader, models, batch_size)
         return self._create_all(db, write, [reader(model) for model in models], batch_size)
 
     async def _create_all(
@@ -317,22 +316,6 @@ class PydanticRepository(Generic[M]):
         stored: list[Row] = []
         await db.run(insert_chunks(write, rows, batch_size, stored), atomic=True)
         return [self._build(write.dialect, row) for row in stored]
-
-    async def _create_chunks(
-        self, db: Executor, write: Write, models: Iterable[M], reader: RecordReader, batch_size: int
-    ) -> builtins.list[ChunkResult]:
-        results: list[ChunkResult] = []
-        start = 0
-        for chunk in chunks(models, batch_size):
-            stop = start + len(chunk)
-            try:
-                rows = [reader(model) for model in chunk]
-                await db.run(strategy_of(self._entity).insert_many(write, rows), atomic=True)
-                results.append(ChunkResult(start, stop, len(rows)))
-            except StorageError as error:
-                results.append(ChunkResult(start, stop, 0, error))
-            start = stop
-        return results
 
     def update(
         self,
