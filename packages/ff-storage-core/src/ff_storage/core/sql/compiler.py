@@ -153,6 +153,7 @@ class Compiler:
         self._labels: dict[str, Expr] = {}
         self._positions: dict[int, int] = {}
         self._count = 0
+        self._in_aggregate = False
 
     # --- statements --------------------------------------------------------------------------------------------------
 
@@ -446,6 +447,8 @@ class Compiler:
         return f"{function.upper()}({', '.join(arguments)})"
 
     def write_aggregate(self, node: Aggregate) -> str:
+        if self._in_aggregate:
+            raise InvalidValueError(f"{node!r} stands inside another aggregate", remedy="compute it in two queries")
         if node.argument is None:
             return "COUNT(*)"
         argument = self.resolve(node.argument)
@@ -454,7 +457,10 @@ class Compiler:
             raise InvalidValueError(f"func.{node.function} needs a number", found=f"{argument!r}, {describe(type_)}")
         if node.function in ("min", "max"):
             self.comparable(argument, "be ordered", type_=type_)
-        return self.aggregate(node.function, self.write(argument), type_, distinct=node.distinct)
+        self._in_aggregate = True
+        written = self.write(argument)
+        self._in_aggregate = False
+        return self.aggregate(node.function, written, type_, distinct=node.distinct)
 
     def aggregate(self, function: str, argument: str, type_: ColumnType, *, distinct: bool) -> str:
         """An aggregate over one argument."""
@@ -634,7 +640,8 @@ class Compiler:
     # --- grouping ----------------------------------------------------------------------------------------------------
 
     def _aggregated(self, statement: Select) -> bool:
-        return any(isinstance(each, Aggregate) for node in statement.outputs for each in walk(node))
+        nodes = (*statement.outputs, *[term.expression for term in statement.order_by])
+        return any(isinstance(each, Aggregate) for node in nodes for each in walk(node))
 
     def check_grouping(self, statement: Select, labels: dict[str, Expr]) -> None:
         """Refuse what some engines answer by chance: a bare column beside aggregates, an aggregate in WHERE."""
