@@ -53,8 +53,10 @@ class SQLitePool(Pool):
         name = _path(path)
         in_memory = name == MEMORY
         if in_memory:
-            if max_size not in (None, 1):
-                raise ConfigurationError("a database in memory has one connection", found=f"max_size={max_size!r}")
+            if max_size not in (None, 1) or min_size not in (0, 1):
+                raise ConfigurationError(
+                    "a database in memory has one connection", found=f"min_size={min_size!r}, max_size={max_size!r}"
+                )
             if readonly:
                 raise ConfigurationError("a database in memory cannot be read-only: it would stay empty")
             # Its connection is the database: it is never checked or replaced.
