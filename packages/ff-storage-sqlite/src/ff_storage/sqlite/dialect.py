@@ -40,6 +40,10 @@ class SQLiteDialect(Dialect):
         """What sqlite3 returns → canonical value."""
         return values.decoder(type_)
 
+    def result_decoder(self, type_: ColumnType) -> Convert | None:
+        """What sqlite3 returns for an expression → canonical value; SQLite computes on in REAL beyond 64 bits."""
+        return values.result_decoder(type_)
+
     def literal(self, value: Any, type_: ColumnType) -> str:
         """`value` as SQL text."""
         return values.literal(value, type_)

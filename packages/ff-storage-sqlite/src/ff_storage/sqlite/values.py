@@ -29,7 +29,7 @@ from typing import Any, Final
 import orjson
 
 from ff_storage.core import types
-from ff_storage.core.errors import InvalidValueError
+from ff_storage.core.errors import InvalidValueError, QueryError
 from ff_storage.core.sql import values
 
 Convert = Callable[[Any], Any]
@@ -147,6 +147,22 @@ def _decimal_encoder(type_: types.Decimal) -> Convert:
         return decimal_key(int(check(value).scaleb(scale, _WIDE)), precision)
 
     return scaled if is_scaled(type_) else key
+
+
+def result_decoder(type_: types.ColumnType) -> Convert | None:
+    """`decoder`, for computed values: a whole number that arithmetic took beyond 64 bits comes as a float, rounded."""
+    decode = decoder(type_)
+    if not (isinstance(type_, types.Integer) or (isinstance(type_, types.Decimal) and is_scaled(type_))):
+        return decode
+
+    def exact(value: Any) -> Any:
+        if type(value) is float:
+            raise QueryError(
+                "integer overflow", found="a result beyond 64 bits", remedy="compute with smaller values, or in Python"
+            )
+        return value if decode is None else decode(value)
+
+    return exact
 
 
 def _decimal_decoder(type_: types.Decimal) -> Convert:

@@ -70,7 +70,7 @@ def reader(output: Output, dialect: Dialect) -> Convert | None:
     model = getattr(output.entity, "model", None)
     if output.column is not None and model is not None:
         return field_reader(model, output.column, dialect)
-    return dialect.decoder(output.type)
+    return dialect.result_decoder(output.type)
 
 
 def output_name(node: Expr) -> str | None:

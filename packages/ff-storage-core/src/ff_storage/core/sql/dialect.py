@@ -110,6 +110,10 @@ class Dialect:
         """Driver value → canonical value; None when they are the same. Never called with None."""
         raise NotImplementedError
 
+    def result_decoder(self, type_: ColumnType) -> Convert | None:
+        """`decoder`, for what a statement computed: raises QueryError where the engine left the type's range."""
+        return self.decoder(type_)
+
     def literal(self, value: Any, type_: ColumnType) -> str:
         """`value` as SQL text, for DDL only: no statement with caller's values is ever built from literals."""
         raise NotImplementedError
