@@ -138,6 +138,62 @@ def test_mixins_abc_and_multiple_inheritance() -> None:
         Shape(sides=3)
 
 
+def test_a_plain_model_may_share_its_fields_with_a_table() -> None:
+    class ProductBase(BaseModel):
+        name: str = Field(max_length=20, db_unique=True)
+        code: int = Field(db_primary_key=True)
+
+    class Product(ProductBase, PydanticModel):
+        stock: int = 0
+
+    class ProductOut(ProductBase):
+        pass
+
+    table = Product.__ff_entity__.table
+    assert table.identity == ("code",)
+    assert any(index.name == "uq_products_name" for index in table.indexes)
+    assert ProductOut.model_validate(Product(name="a", code=1), from_attributes=True).model_dump() == {
+        "name": "a",
+        "code": 1,
+    }
+
+
+def test_a_class_may_have_two_parents_with_tables() -> None:
+    class Left(PydanticModel):
+        left: int = 1
+
+    class Right(PydanticModel):
+        __soft_delete__ = False
+        right: int = 2
+
+    class Both(Left, Right):
+        pass
+
+    table = Both.__ff_entity__.table
+    assert (table.name, table.deleted_at) == ("boths", "deleted_at")
+    assert (Both().left, Both().right) == (1, 2)
+
+
+def test_class_keywords_and_attribute_docstrings_are_pydantics() -> None:
+    class Documented(PydanticModel, extra="forbid", use_attribute_docstrings=True):
+        name: str
+        """The name."""
+
+    assert Documented.model_fields["name"].description == "The name."
+    with pytest.raises(ValidationError, match="extra"):
+        Documented(name="a", other=1)
+    with pytest.raises(ConfigurationError, match="extra='allow'"):
+
+        class Open(PydanticModel, extra="allow"):
+            pass
+
+
+def test_the_base_itself_has_no_table() -> None:
+    with pytest.raises(ConfigurationError, match="PydanticModel has no table: it is abstract"):
+        PydanticModel.table_name()
+    assert not hasattr(PydanticModel, "id")
+
+
 def test_generics_have_tables_when_their_parameters_are_given() -> None:
     class Box(PydanticModel, Generic[T]):
         value: T

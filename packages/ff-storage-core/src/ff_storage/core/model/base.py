@@ -349,5 +349,13 @@ def _with_row(source: PydanticModel, copied: Any) -> Any:
     return copied
 
 
+type.__setattr__(
+    PydanticModel,
+    "__ff_entity__",
+    ModelEntity(
+        PydanticModel, registry.current(), read_settings("PydanticModel", (), vars(PydanticModel)), {}, frozenset()
+    ),
+)
+
 RESERVED = frozenset({*dir(BaseModel), *(name for name in vars(PydanticModel) if not name.startswith("_"))})
 """Names that a field cannot have, because every model has an attribute of that name."""
