@@ -234,11 +234,11 @@ def test_uniqueness_is_per_tenant_over_live_rows() -> None:
 def test_uniqueness_without_tenants_and_soft_delete_is_plain() -> None:
     class User(Global):
         email: str = Field(db_unique=True)
-        part: str = Field(db_unique=True, db_index_where="part <> ''")
+        part: str = Field(db_unique=True, db_index_where="part <> ''", db_index_name="one_part")
 
     assert [index for index in table_of(User).indexes if index.unique] == [
         Index("uq_users_email", ("email",), unique=True),
-        Index("uq_users_part", ("part",), unique=True, where="part <> ''"),
+        Index("one_part", ("part",), unique=True, where="part <> ''"),
     ]
 
 

@@ -213,6 +213,30 @@ def test_resolve_reports_the_first_reference_to_nothing() -> None:
         registry.resolve(good, bad)
 
 
+@pytest.mark.usefixtures("scoped")
+def test_names_of_indexes_and_constraints_are_each_one_tables() -> None:
+    first = make(
+        "Stock", "shop", __table_name__="stock", __annotations__={"item_id": int}, item_id=Field(db_index=True)
+    )
+    second = make(
+        "StockItem", "shop", __table_name__="stock_item", __annotations__={"id": int}, id=Field(db_index=True)
+    )
+    with pytest.raises(
+        ConfigurationError, match="Stock and StockItem both have an index or constraint named 'idx_stock_item_id'"
+    ):
+        registry.resolve(first, second)
+    registry.resolve(second)
+    third = make(
+        "Other",
+        "shop",
+        __table_name__="stock_item",
+        __schema__="far",
+        __annotations__={"id": int},
+        id=Field(db_index=True),
+    )
+    registry.resolve(first, third)
+
+
 def test_a_scoped_registry_knows_only_its_own() -> None:
     with registry.scoped() as own:
         model = create_model("RegistryOuter", __base__=PydanticModel, __module__="elsewhere")

@@ -328,7 +328,9 @@ def _indexes(model: type[Any], table: Table, fields: dict[str, _Described], name
             # Where no index is asked for besides, the predicate is the uniqueness rule's.
             where = None if options.index else options.index_where
             if (*table.primary_key,) != columns or where:
-                found.append(Index(names.new("uq", table.name, column), columns, True, live, where))
+                named = None if options.index else options.index_name
+                name = names.take(named, model) if named else names.new("uq", table.name, column)
+                found.append(Index(name, columns, True, live, where))
         if wanted:
             columns = _index_columns(model, field, fields)
             name = (

@@ -114,8 +114,7 @@ class Registry:
 
     def resolve(self, *models: type[Any]) -> None:
         """Resolve the foreign keys and relationships of `models`, or of every class. Raises ConfigurationError."""
-        for entity in [model.__ff_entity__ for model in models] or self.entities():
-            entity.resolve()
+        _resolve([model.__ff_entity__ for model in models] or self.entities())
 
     def referencing(self, table: Table) -> tuple[tuple[ModelEntity, ForeignKey], ...]:
         """Every foreign key to `table`, with the class that has it; their order is that of the classes' definition.
@@ -173,7 +172,19 @@ def resolve(*models: type[Any]) -> None:
 
     Raises ConfigurationError for the first that names something which is not there.
     """
-    if not models:
-        current().resolve()
-    for model in models:
-        model.__ff_entity__.resolve()
+    current().resolve(*models)
+
+
+def _resolve(entities: list[ModelEntity]) -> None:
+    # Engines differ in whether names of indexes and constraints belong to a table or a schema, so they must differ.
+    owners: dict[tuple[str | None, str], ModelEntity] = {}
+    for entity in entities:
+        entity.resolve()
+        table = entity.table
+        for each in (*table.indexes, *table.foreign_keys, *table.checks):
+            owner = owners.setdefault((table.schema, each.name.lower()), entity)
+            if owner is not entity:
+                raise ConfigurationError(
+                    f"{owner.name} and {entity.name} both have an index or constraint named {each.name!r}",
+                    remedy="give one of them another db_index_name or __table_name__",
+                )
