@@ -79,7 +79,6 @@ def adapter(annotation: Any) -> Any:
         list[str],
         list[int],
         Literal[True],
-        pydantic.EmailStr,
     ],
     ids=str,
 )

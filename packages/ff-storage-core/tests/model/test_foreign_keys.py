@@ -76,11 +76,18 @@ def test_set_null_on_a_column_that_is_not_null_is_refused(option: str) -> None:
     class Airline(Global):
         carrier: str = Field(db_primary_key=True)
 
-    class Flight(Global):
-        carrier: str = Field(db_foreign_key="airlines(carrier)", **{option: "SET NULL"})
+    class Implied(Global):
+        airline_id: str = Field(**{option: "SET NULL"})
+        airline: Airline = Relationship()
 
-    with pytest.raises(ConfigurationError, match=r"Flight\.carrier says SET NULL, and the column is NOT NULL"):
-        table_of(Flight)
+    reason = "foreign key.* says SET NULL, and the column is NOT NULL"
+    with pytest.raises(ConfigurationError, match=rf"Flight\.carrier: the {reason}"):
+
+        class Flight(Global):
+            carrier: str = Field(db_foreign_key="airlines(carrier)", **{option: "SET NULL"})
+
+    with pytest.raises(ConfigurationError, match=rf"{reason}"):
+        table_of(Implied)
 
 
 def test_a_global_model_cannot_reference_a_tenants_row() -> None:
@@ -133,10 +140,6 @@ def test_a_reference_may_come_before_its_target() -> None:
         ("authors(idd)", r"authors\(idd\), and Author has no such column; did you mean 'id'"),
         ("authors(name)", r"authors\(name\), which is not a key of Author: its key is \(id\)"),
         ("authors(email)", r"which is not a key of Author: it is unique among some rows only"),
-        ("authors id", "cannot be read"),
-        ("authors(id); DROP TABLE x", "cannot be read"),
-        ("a.b.authors(id)", "cannot be read"),
-        ("authors(id, name)", "cannot be read"),
     ],
 )
 def test_a_reference_to_nothing_is_refused(reference: str, reason: str) -> None:

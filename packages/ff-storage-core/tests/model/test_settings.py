@@ -349,6 +349,7 @@ def test_other_dunder_names_are_left_alone() -> None:
         __hash__ = object.__hash__
         __match_args__ = ("name",)
         __ai_extraction__ = True
+        __version__ = "3"
         name: str = ""
 
         def __str__(self) -> str:

@@ -380,6 +380,13 @@ def _references(model: type[Any], fields: dict[str, _Described]) -> Iterator[Ref
     for field in fields.values():
         options = field.options
         if options.foreign_key is not None:
+            if Action.SET_NULL in {options.on_delete, options.on_update} and not field.column.nullable:
+                raise _wrong(
+                    model,
+                    field.name,
+                    "the foreign key says SET NULL, and the column is NOT NULL",
+                    remedy="allow None, or choose another action",
+                )
             yield Reference(field.column.name, options.foreign_key, options.on_delete, options.on_update)
         elif {"on_delete", "on_update"} & options.given and "foreign_key" in options.given:
             raise _wrong(model, field.name, "db_on_delete and db_on_update are for foreign keys")

@@ -8,6 +8,7 @@ they survive `Annotated`, inheritance and `create_model`; a FieldInfo subclass w
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar, Unpack, cast, overload
@@ -20,8 +21,6 @@ from ff_storage.core.errors import ConfigurationError, nearest
 from ff_storage.core.tables import Action, check_identifier
 
 if TYPE_CHECKING:
-    import re
-
     import annotated_types
     from pydantic import AliasChoices, AliasPath, Discriminator
     from pydantic.config import JsonDict
@@ -32,6 +31,13 @@ ActionName = Literal["CASCADE", "SET NULL", "RESTRICT", "NO ACTION"]
 IndexType = Literal["btree", "hash", "gin", "gist", "brin"]
 
 _UNSET: Any = PydanticUndefined
+
+
+REFERENCE: Final = re.compile(
+    r"\s*(?:(?P<schema>[A-Za-z_]\w*)\s*\.\s*)?(?P<table>[A-Za-z_]\w*)\s*(?:\(\s*(?P<column>[A-Za-z_]\w*)\s*\))?\s*",
+    re.ASCII,
+)
+"""What `db_foreign_key` says as text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +153,9 @@ def _names(name: str, value: Any) -> tuple[str, ...] | None:
 
 
 def _foreign_key(name: str, value: Any) -> str | type[Any] | None:
-    if value is None or isinstance(value, type):
+    if value is None or isinstance(value, type) or (type(value) is str and REFERENCE.fullmatch(value)):
         return value
-    return _text(name, value)
+    raise _refuse(name, '"table(column)", "schema.table(column)", a model, or None', value)
 
 
 def _action(name: str, value: Any) -> Action:

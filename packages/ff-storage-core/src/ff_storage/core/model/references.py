@@ -8,22 +8,17 @@ otherwise.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ff_storage.core import types as canonical
 from ff_storage.core.errors import ConfigurationError, nearest
 from ff_storage.core.model.describe import Reference, leads
+from ff_storage.core.model.field import REFERENCE
 from ff_storage.core.tables import Action, Column, ForeignKey, Index, Table, generated_name
 
 if TYPE_CHECKING:
     from ff_storage.core.model.entity import ModelEntity
-
-_REFERENCE: Final = re.compile(
-    r"\s*(?:(?P<schema>[A-Za-z_]\w*)\s*\.\s*)?(?P<table>[A-Za-z_]\w*)\s*(?:\(\s*(?P<column>[A-Za-z_]\w*)\s*\))?\s*",
-    re.ASCII,
-)
 
 
 def resolve_foreign_keys(entity: ModelEntity) -> Table:
@@ -126,13 +121,8 @@ def _named(entity: ModelEntity, target: str | type[Any], what: str) -> tuple[Mod
     """The class that a reference names, and the column if it names one."""
     if isinstance(target, type):
         return _entity_of(target, what), None
-    match = _REFERENCE.fullmatch(target)
-    if match is None:
-        raise ConfigurationError(
-            f"{what} cannot be read",
-            found=ascii(target)[:100],
-            remedy='write "table(column)" or "schema.table(column)"',
-        )
+    match = REFERENCE.fullmatch(target)
+    assert match is not None  # noqa: S101 - `Field` takes nothing else
     own = entity.settings.schema
     schemas = [own, None] if match["schema"] is None else [None if match["schema"] == "public" else match["schema"]]
     for schema in dict.fromkeys(schemas):

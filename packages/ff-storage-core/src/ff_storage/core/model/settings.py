@@ -31,7 +31,8 @@ DEFAULTS: Final[Mapping[str, Any]] = {
 }
 
 _DUNDER: Final = re.compile(r"__[a-z0-9_]+__")
-_PYTHON: Final = frozenset({*dir(type), *dir(BaseModel), "__orig_bases__", "__annotate__", "__annotate_func__"})
+_OTHERS: Final = frozenset({*dir(type), *dir(BaseModel), "__version__"})
+"""Names that mean something to Python, to Pydantic or to people, and are no settings of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def _lookup(key: str, bases: tuple[type[Any], ...], namespace: Mapping[str, Any]
 
 def _check_spelling(name: str, namespace: Mapping[str, Any]) -> None:
     for key in namespace:
-        if key in DEFAULTS or key in _PYTHON or not _DUNDER.fullmatch(key) or "pydantic" in key:
+        if key in DEFAULTS or key in _OTHERS or not _DUNDER.fullmatch(key) or "pydantic" in key:
             continue
         close = difflib.get_close_matches(key.strip("_").replace("_", ""), _SQUASHED, n=1, cutoff=0.7)
         if close:

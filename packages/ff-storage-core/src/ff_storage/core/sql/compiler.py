@@ -487,7 +487,9 @@ class Compiler:
             return self.parameter(self._positions[id(node)], self._encoder(type_, column), what)
         node = self.resolve(node)
         text = self.cast(self.write(node), self.type_of(node), type_)
-        bare = isinstance(node, Arithmetic) or not isinstance(node, Comparison | Junction | Not | InList | Match | IsNull)
+        bare = isinstance(node, Arithmetic) or not isinstance(
+            node, Comparison | Junction | Not | InList | Match | IsNull
+        )
         return text if bare else f"({text})"
 
     # --- parameters --------------------------------------------------------------------------------------------------
