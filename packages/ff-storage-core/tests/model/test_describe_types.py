@@ -11,7 +11,7 @@ import re
 import uuid
 import zoneinfo
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal, NewType, Optional, Union
+from typing import Annotated, Any, Literal, NewType, Optional, TypeVar, Union
 
 import annotated_types
 import pydantic
@@ -88,6 +88,8 @@ class Unknown:
 
 UserId = NewType("UserId", uuid.UUID)
 Alias = TypeAliasType("Alias", Annotated[str, annotated_types.MaxLen(7)])
+T = TypeVar("T")
+Maybe = TypeAliasType("Maybe", T | None, type_params=(T,))
 
 
 def column(annotation: Any, field: Any = ...) -> Column:
@@ -170,6 +172,8 @@ def column(annotation: Any, field: Any = ...) -> Column:
         (object, Json()),
         (int | dict[str, int], Json()),
         (pydantic.AnyUrl | str, Text()),
+        (Annotated[str, Field(max_length=4)] | Literal["longer"], Text(6)),
+        (pydantic.SecretStr | str, Text()),
         (Union[Literal["a"], Literal["bc"]], Text(2)),  # noqa: PYI030, UP007
         (decimal.Decimal | pydantic.condecimal(max_digits=4, decimal_places=1), Decimal(38, 10)),
     ],
@@ -197,6 +201,7 @@ def test_email_addresses_are_text() -> None:
         Annotated[str | None, "note"],
         Annotated[str, "note"] | None,
         TypeAliasType("MaybeText", str | None),
+        Maybe[str],
     ],
     ids=str,
 )
@@ -319,6 +324,8 @@ def test_precision_is_for_decimals_and_holds_the_scale() -> None:
         (None, "None is the only value"),
         (pydantic.NaiveDatetime, "a datetime without a zone"),
         (pydantic.Json[dict[str, int]], "annotate the parsed type"),
+        (T, "the type parameter T is not bound"),
+        (dict[str, T], "the type parameter T is not bound"),
     ],
     ids=str,
 )

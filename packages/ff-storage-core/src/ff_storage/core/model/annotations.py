@@ -9,7 +9,6 @@ from __future__ import annotations
 import collections
 import collections.abc
 import dataclasses
-import datetime as dt
 import decimal
 import ipaddress
 import types
@@ -65,6 +64,10 @@ _SPECIAL: Final[dict[Any, ColumnType]] = {
 }
 """Pydantic's own classes for values of a plain type."""
 
+_ALIASES: Final[tuple[Any, ...]] = (
+    typing_extensions.TypeAliasType,
+    getattr(typing, "TypeAliasType", typing_extensions.TypeAliasType),  # another class before Python 3.14
+)
 _LISTS: Final = (list, collections.deque, collections.abc.Sequence, collections.abc.MutableSequence)
 _SETS: Final = (set, frozenset, collections.abc.Set, collections.abc.MutableSet)
 _MAPPINGS: Final = (
@@ -146,9 +149,9 @@ def _unwrap(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
         if origin is Annotated or origin is typing_extensions.Annotated:
             metadata = (*_flat(annotation.__metadata__), *metadata)
             annotation = annotation.__origin__
-        elif isinstance(annotation, typing_extensions.TypeAliasType):
+        elif isinstance(annotation, _ALIASES):
             annotation = annotation.__value__
-        elif isinstance(origin, typing_extensions.TypeAliasType):
+        elif isinstance(origin, _ALIASES):
             annotation = origin.__value__[get_args(annotation)]
         elif isinstance(annotation, typing.NewType):
             annotation = annotation.__supertype__
@@ -423,8 +426,3 @@ def names_of(annotation: Any) -> str:
     if isinstance(annotation, type) and not get_args(annotation):
         return annotation.__name__
     return str(annotation).replace("typing.", "").replace("NoneType", "None")
-
-
-def is_instant(value: Any) -> bool:
-    """Whether `value` is a datetime with a zone."""
-    return isinstance(value, dt.datetime) and value.utcoffset() is not None
