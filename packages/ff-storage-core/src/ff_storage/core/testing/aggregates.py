@@ -1,0 +1,186 @@
+"""Aggregates, groups and counts: exact, and never answered by chance."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from ff_storage.core.database import Pool
+from ff_storage.core.errors import (
+    DatabaseError,
+    InvalidValueError,
+    UnknownFieldError,
+    UnsupportedFeature,
+)
+from ff_storage.core.query import F, Query, func
+from ff_storage.core.testing.filters import FilterTests
+from ff_storage.core.testing.models import Product
+from ff_storage.core.testing.recording import Recorder
+
+MOST: int = 2**63 - 1
+
+
+class AggregateTests(FilterTests):
+    """Aggregates, groups and counts."""
+
+    async def test_s28_s29_aggregates_of_no_rows(self, pool: Pool) -> None:
+        stock, price = Product.stock, Product.price
+        query = Query(Product).select(
+            func.count(), func.count(stock), func.sum(stock), func.avg(price), func.min(Product.name), func.max(price)
+        )
+        assert await query.one(pool) == (0, 0, None, None, None, None)
+        assert await Query(Product).select(func.sum(stock)).scalar(pool) is None
+        assert await Query(Product).count(pool) == 0
+
+    async def test_aggregates_leave_null_out(self, pool: Pool) -> None:
+        weights = (None, 1.5, 1.5, None, 2.0)
+        await self.given(pool, *[Product(name=str(n), weight=weight) for n, weight in enumerate(weights)])
+        weight = Product.weight
+        row: tuple[Any, ...] = (
+            await Query(Product)
+            .select(
+                func.count(), func.count(weight), func.count(weight, distinct=True), func.sum(weight),
+                func.sum(weight, distinct=True), func.avg(weight),
+            )
+            .one(pool)
+        )  # fmt: skip
+        assert row == (5, 3, 2, 5.0, 3.5, pytest.approx(5 / 3))
+
+    async def test_sums_and_means_are_exact(self, pool: Pool) -> None:
+        """The mean of integers is not cut off, and Decimals take no detour through floats."""
+        for n in range(10):
+            await self.given(
+                pool, Product(name=str(n), stock=n % 2, price=Decimal("0.10"), rebate=Decimal("9999999.0001"))
+            )
+        await self.given(pool, Product(name="large", stock=1, price=Decimal("9999999999.99")))
+        query = Query(Product).select(
+            func.sum(Product.stock), func.avg(Product.stock), func.sum(Product.price), func.avg(Product.price),
+            func.sum(Product.rebate), func.avg(Product.rebate),
+        )  # fmt: skip
+        found: tuple[Any, ...] = await query.one(pool)
+        assert found == (
+            6, pytest.approx(6 / 11), Decimal("10000000000.99"), Decimal("909090909.180909"),
+            Decimal("99999990.001"), Decimal("9999999.0001"),
+        )  # fmt: skip
+        assert [type(each) for each in found] == [int, float, Decimal, Decimal, Decimal, Decimal]
+        cents = Query(Product).filter(Product.price < 1).select(func.sum(Product.price))
+        assert await cents.scalar(pool) == Decimal("1.00")
+
+    async def test_s31_a_sum_beyond_64_bits_is_exact_or_an_error(self, pool: Pool) -> None:
+        await self.given(pool, *[Product(name=str(n), stock=MOST) for n in range(3)])
+        try:
+            total = await Query(Product).select(func.sum(Product.stock)).scalar(pool)
+        except DatabaseError:
+            return
+        assert total == 3 * MOST
+        assert type(total) is int
+
+    async def test_s32_arithmetic_beyond_64_bits_is_exact_or_an_error(self, pool: Pool) -> None:
+        await self.given(pool, Product(name="a", stock=MOST))
+        stock: Any = Product.stock
+        for expression, exact in ((stock + 1, MOST + 1), (stock * 2, MOST * 2), (-2 - stock, -2 - MOST)):
+            try:
+                value = await Query(Product).select(expression).scalar(pool)
+            except DatabaseError:
+                continue
+            assert value == exact
+            assert type(value) is int
+
+    async def test_least_and_greatest_keep_the_type(self, pool: Pool) -> None:
+        days = (dt.date(2023, 12, 31), dt.date(2024, 1, 1))
+        await self.given(
+            pool, *[Product(name=f"n{n}", released=day, price=Decimal(n) / 4) for n, day in enumerate(days)]
+        )
+        query = Query(Product).select(func.min(Product.released), func.max(Product.price), func.min(Product.name))
+        assert await query.one(pool) == (days[0], Decimal("0.25"), "n0")
+
+    async def test_groups(self, pool: Pool) -> None:
+        given = [("a", 1), ("a", 2), (None, 4), ("A", 8), (None, 16)]
+        await self.given(pool, *[Product(name=str(n), category=c, stock=s) for n, (c, s) in enumerate(given)])
+        total = func.sum(Product.stock)
+        query = Query(Product).select(Product.category, func.count(), total).group_by(Product.category)
+        ordered = query.order_by(Product.category)
+        assert await ordered.execute(pool) == [(None, 2, 20), ("A", 1, 8), ("a", 2, 3)]
+        assert await query.order_by(total).execute(pool) == [("a", 2, 3), ("A", 1, 8), (None, 2, 20)]
+        assert await ordered.limit(1).offset(1).execute(pool) == [("A", 1, 8)]
+        assert await query.count(pool) == 3
+        assert await query.filter(Product.stock > 100).execute(pool) == []
+        by_two = Query(Product).select(F.category, F.status, func.max(F.name)).group_by("category", F.status)
+        assert len(await by_two.execute(pool)) == 3
+
+    async def test_s67_having_takes_aggregates_and_labels(self, pool: Pool) -> None:
+        given = [("a", 1), ("a", 2), ("b", 4), ("c", 8)]
+        await self.given(pool, *[Product(name=str(n), category=c, stock=s) for n, (c, s) in enumerate(given)])
+        aggregate: Any = func.sum(Product.stock)
+        total: Any = aggregate.label("total")
+        query = Query(Product).select(Product.category, total).group_by(Product.category).order_by(F.total)
+        cases: list[tuple[Any, list[str]]] = [
+            (F.total > 3, ["b", "c"]),
+            (total >= 4, ["b", "c"]),
+            (aggregate < 4, ["a"]),
+            (func.count() > 1, ["a"]),
+            ((F.total == 3) | (F.total == 8), ["a", "c"]),
+            (func.max(Product.name) == "3", ["c"]),
+            (F.category == "b", ["b"]),
+        ]
+        for condition, expected in cases:
+            assert [name for name, _ in await query.having(condition).execute(pool)] == expected, repr(condition)
+        assert await query.having(F.total > 3).count(pool) == 2
+        assert await query.having(F.total > 100).exists(pool) is False
+        assert [each for each, _ in await query.order_by("-total").execute(pool)] == ["a", "b", "c"]
+        descending = Query(Product).select(F.category, total).group_by("category").order_by("-total")
+        assert [each for each, _ in await descending.execute(pool)] == ["c", "b", "a"]
+
+    async def test_s66_a_bare_field_beside_an_aggregate_is_refused(self, recorder: Recorder) -> None:
+        query = Query(Product)
+        bare: list[Any] = [
+            query.select(Product.name, func.count()),
+            query.select(Product.name, func.count()).group_by(Product.category),
+            query.select(func.count()).order_by(Product.name),
+            query.select(Product.category, func.count()).group_by(Product.category).order_by(Product.name),
+            query.select(Product.category).group_by(Product.category).having(Product.stock > 1),
+            query.select(F.stock + func.sum(F.stock)),
+            query.group_by(Product.name),
+            query.order_by(func.count()),
+            query.select(Product.name).order_by(func.max(Product.stock)),
+        ]
+        for wrong in bare:
+            with pytest.raises(InvalidValueError, match=r"group|select"):
+                await wrong.execute(recorder)
+        for wrong in (query.filter(func.count() > 1), query.filter(func.max(Product.stock) == 1)):
+            with pytest.raises(InvalidValueError, match="having"):
+                await wrong.execute(recorder)
+        assert recorder.sent == []
+
+    async def test_aggregates_need_what_they_can_compute(self, recorder: Recorder) -> None:
+        wrongs: list[Any] = [
+            func.sum(F.name), func.avg(F.released), func.sum(F.featured), func.avg(F.id), func.max(F.details),
+            func.min(F.details), func.sum(func.sum(F.stock)), func.max(func.count()),
+            func.avg(F.stock + func.max(F.stock)),
+        ]  # fmt: skip
+        for wrong in wrongs:
+            with pytest.raises((InvalidValueError, UnsupportedFeature)):
+                await Query(Product).select(wrong).execute(recorder)
+        with pytest.raises(InvalidValueError):
+            func.count(distinct=True)
+        with pytest.raises(UnknownFieldError):
+            await Query(Product).select(func.sum(F.nope)).execute(recorder)
+        assert recorder.sent == []
+
+    async def test_count_is_the_number_of_results(self, pool: Pool) -> None:
+        await self.given(pool, *[Product(name=str(n), stock=n % 3) for n in range(10)])
+        query = Query(Product)
+        some = query.filter(Product.stock == 1)
+        assert await query.count(pool) == 10
+        assert await some.count(pool) == 3
+        assert await query.limit(4).count(pool) == 4
+        assert await query.offset(8).count(pool) == 2
+        assert await query.limit(5).offset(8).count(pool) == 2
+        assert await query.limit(0).count(pool) == 0
+        assert await query.order_by(Product.name).count(pool) == 10
+        assert await query.select(Product.stock).distinct().count(pool) == 3
+        assert await query.select(Product.stock, func.count()).group_by(Product.stock).count(pool) == 3
+        assert await query.select(func.count()).count(pool) == 1
