@@ -45,7 +45,7 @@ _INDEXES = (
     "WHERE m.type = 'table' AND m.name IN ({names}) AND x.[key] = 1"
 )
 _REFERENCES = (
-    "SELECT m.name, x.id, x.[table], x.[from], x.[to], x.on_update, x.on_delete, x.[match] "
+    "SELECT m.name, x.id, x.[table], x.[from], x.[to], x.on_update, x.on_delete "
     "FROM {place}.sqlite_master AS m, pragma_foreign_key_list(m.name, '{place}') AS x "
     "WHERE m.type = 'table' AND m.name IN ({names})"
 )
@@ -141,7 +141,6 @@ class _Reference:
     target_column: str | None
     on_update: str
     on_delete: str
-    match: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +193,7 @@ class _Reading:
                 self._index(name, index, names)
 
     def _add(self, kind: str, name: str, value: str) -> None:
-        self.facts.append(Fact(self._schema, self._table, kind, self._spelling.get(fold(name), name), value))
+        self.facts.append(Fact(self._schema, self._table, kind, self._spelling.get(fold(name), fold(name)), value))
 
     def _unreadable(self, name: str, text: str, error: UnreadableSQL) -> None:
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
@@ -248,8 +247,6 @@ class _Reading:
             if first.target_column is not None:
                 value += " (" + ", ".join(identifier(row.target_column or "") for row in rows) + ")"
             value += f" ON DELETE {first.on_delete} ON UPDATE {first.on_update}"
-            if first.match != "NONE":
-                value += f" MATCH {first.match.upper()}"
             if clause is not None and clause.deferred:
                 value += " INITIALLY DEFERRED"
             self._add("foreign_key.definition", (clause.name if clause is not None else "") or f"({columns})", value)

@@ -1,0 +1,212 @@
+"""CREATE statements for SQLite.
+
+Tables are STRICT: a value of another storage class is an error rather than a surprise. SQLite's types carry no length,
+range or digits, so what the canonical type promises beyond its storage class is written as a named CHECK; the library's
+encoders refuse such values earlier, the CHECK holds for everybody else's writes.
+
+A primary key of one INTEGER column is the table's rowid, as SQLite makes it: one B-tree instead of two. Its price is
+that an INSERT of NULL there is numbered by SQLite instead of refused; the library never sends one, because the field
+is required. Other keys keep the rowid beside them.
+"""
+
+from __future__ import annotations
+
+import decimal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+from ff_storage.core import types
+from ff_storage.core.errors import ConfigurationError, InvalidValueError, LimitExceededError
+from ff_storage.core.tables import (
+    Action,
+    Check,
+    ChoiceCheck,
+    Column,
+    ForeignKey,
+    Index,
+    RangeCheck,
+    Table,
+    generated_name,
+)
+from ff_storage.sqlite import values
+from ff_storage.sqlite.defaults import default_clause
+from ff_storage.sqlite.fragments import read_fragment, stored_form
+from ff_storage.sqlite.tokens import MAX_TEXT
+
+if TYPE_CHECKING:
+    from ff_storage.core.sql.dialect import Dialect
+
+Place = Literal["main", "temp"]
+"""Where a statement creates: the database itself, or the session's private schema."""
+
+_WIDE = decimal.Context(prec=1000, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)
+
+_STORAGE: dict[type[types.ColumnType], str] = {
+    types.Integer: "INTEGER",
+    types.Boolean: "INTEGER",
+    types.Interval: "INTEGER",
+    types.Float: "REAL",
+    types.Bytes: "BLOB",
+}
+
+
+def storage_class(type_: types.ColumnType) -> str:
+    """The STRICT type that holds a canonical type: INTEGER, REAL, BLOB or TEXT."""
+    if isinstance(type_, types.Decimal):
+        return "INTEGER" if values.is_scaled(type_) else "TEXT"
+    return _STORAGE.get(type(type_), "TEXT")
+
+
+def create_table(table: Table, dialect: Dialect, place: Place = "main") -> list[str]:
+    """CREATE TABLE with every constraint, then the indexes. Raises ConfigurationError for what SQLite cannot hold."""
+    parts = [_column(column, table, dialect) for column in table.columns]
+    quote = dialect.quote
+    if table.primary_key:
+        columns = ", ".join(map(quote, table.primary_key))
+        parts.append(f"CONSTRAINT {quote(generated_name('pk', table.name))} PRIMARY KEY ({columns})")
+    for name, expression in (*_type_checks(table, dialect), *_checks(table, dialect)):
+        parts.append(f"CONSTRAINT {quote(name)} CHECK ({expression})")
+    parts += [_foreign_key(key, table, dialect) for key in table.foreign_keys]
+    temporary = "TEMP " if place == "temp" else ""
+    body = ",\n    ".join(parts)
+    statement = f"CREATE {temporary}TABLE {quote(table.name)} (\n    {body}\n) STRICT"
+    return [_limited(statement, table), *(create_index(index, table, dialect, place) for index in table.indexes)]
+
+
+def create_index(index: Index, table: Table, dialect: Dialect, place: Place = "main") -> str:
+    """CREATE INDEX. `method` is an engine's hint for speed; SQLite has B-trees only, so it says nothing here."""
+    quote = dialect.quote
+    predicates: list[str] = []
+    if index.live_only and table.deleted_at:
+        predicates.append(f"{quote(table.deleted_at)} IS NULL")
+    if index.where is not None:
+        where = stored_form(read_fragment(index.where, f"the predicate of the index {index.name}"), table, dialect)
+        predicates.append(f"({where})")
+    columns = ", ".join(map(quote, index.columns))
+    statement = (
+        f"CREATE {'UNIQUE ' if index.unique else ''}INDEX {quote(place) + '.' if place == 'temp' else ''}"
+        f"{quote(index.name)} ON {quote(table.name)} ({columns})"
+    )
+    if predicates:
+        statement += f" WHERE {' AND '.join(predicates)}"
+    return _limited(statement, table)
+
+
+def _limited(statement: str, table: Table) -> str:
+    if len(statement) > MAX_TEXT:
+        raise LimitExceededError(
+            f"a statement of at most {MAX_TEXT:,} characters is expected for {table.full_name}",
+            found=f"{len(statement):,} characters",
+        )
+    return statement
+
+
+def _column(column: Column, table: Table, dialect: Dialect) -> str:
+    words = [dialect.quote(column.name), storage_class(column.type)]
+    if not column.nullable:
+        words.append("NOT NULL")
+    default = default_clause(column, table.name, dialect)
+    if default is not None:
+        words.append(f"DEFAULT {default[0]}")
+    if column.generated is not None:
+        words.append(f"GENERATED ALWAYS AS ({_generated(column, table, dialect)}) STORED")
+    return " ".join(words)
+
+
+def _generated(column: Column, table: Table, dialect: Dialect) -> str:
+    fragment = read_fragment(column.generated or "", f"the db_generated of {table.name}.{column.name}")
+    if isinstance(column.type, types.Decimal):
+        raise fragment.refused(
+            "gives a Decimal, which SQLite stores in another form than an expression gives it",
+            "compute the value in Python, or make the field a float or an int",
+        )
+    return stored_form(fragment, table, dialect)
+
+
+def _type_checks(table: Table, dialect: Dialect) -> Iterator[tuple[str, str]]:
+    """What the canonical types promise and SQLite's do not."""
+    for column in table.columns:
+        name = dialect.quote(column.name)
+        match column.type:
+            case types.Boolean():
+                rule, expression = "bool", f"{name} IN (0, 1)"
+            case types.Text(max_length=int(limit)) | types.Bytes(max_length=int(limit)):
+                rule, expression = "length", f"length({name}) <= {limit}"
+            case types.Integer(bits=bits) if bits < 64:
+                rule, expression = "bits", f"{name} BETWEEN {-(2 ** (bits - 1))} AND {2 ** (bits - 1) - 1}"
+            case types.Decimal(precision=precision) if values.is_scaled(column.type):
+                limit = 10**precision - 1
+                rule, expression = "digits", f"{name} BETWEEN -{limit} AND {limit}"
+            case _:
+                continue
+        yield generated_name("ck", table.name, column.name, rule), expression
+
+
+def _checks(table: Table, dialect: Dialect) -> Iterator[tuple[str, str]]:
+    """What the model declares."""
+    for check in table.checks:
+        yield check.name, _check(check, table, dialect)
+
+
+def _check(check: Check, table: Table, dialect: Dialect) -> str:
+    if isinstance(check, RangeCheck):
+        return _range(check, table.by_name[check.column], dialect)
+    if isinstance(check, ChoiceCheck):
+        type_ = table.by_name[check.column].type
+        choices = ", ".join(dialect.literal(value, type_) for value in check.values)
+        return f"{dialect.quote(check.column)} IN ({choices})"
+    where = f"{table.name}.{check.column}" if check.column else table.name
+    return stored_form(read_fragment(check.expression, f"the db_check of {where}"), table, dialect)
+
+
+def _range(check: RangeCheck, column: Column, dialect: Dialect) -> str:
+    operator, bound = check.operator, check.bound
+    try:
+        if isinstance(column.type, types.Decimal):
+            operator, bound = _representable(operator, decimal.Decimal(str(bound)), column.type)
+            literal = dialect.literal(bound, column.type)
+        elif isinstance(column.type, types.Integer) and not isinstance(bound, int):
+            literal = dialect.literal(float(bound), types.Float())
+        else:
+            # An int bound may lie outside the column's bits: it is then merely always or never true.
+            literal = str(bound) if isinstance(column.type, types.Integer) else dialect.literal(bound, column.type)
+    except (InvalidValueError, decimal.InvalidOperation) as error:
+        raise ConfigurationError(
+            f"the bound {operator} {ascii(bound)[:60]} of {column.name} is no value of the column",
+            found=types.describe(column.type),
+            remedy=error.message if isinstance(error, InvalidValueError) else "",
+        ) from None
+    return f"{dialect.quote(column.name)} {operator} {literal}"
+
+
+def _representable(operator: str, bound: decimal.Decimal, type_: types.Decimal) -> tuple[str, decimal.Decimal]:
+    """The same rule with a bound that the column can hold: `x > 0.001` with two places is `x >= 0.01`."""
+    upwards = operator in {">", ">="}
+    largest = decimal.Decimal(10**type_.precision - 1).scaleb(-type_.scale, _WIDE)
+    if abs(bound) > largest:
+        always = upwards == (bound < 0)
+        inclusive, exclusive = (">=", ">") if upwards else ("<=", "<")
+        return inclusive if always else exclusive, largest.copy_sign(bound)
+    rounding = decimal.ROUND_CEILING if upwards else decimal.ROUND_FLOOR
+    nearest = bound.quantize(decimal.Decimal(1).scaleb(-type_.scale), rounding, _WIDE)
+    return (operator, nearest) if nearest == bound else (">=" if upwards else "<=", nearest)
+
+
+def _foreign_key(key: ForeignKey, table: Table, dialect: Dialect) -> str:
+    columns = ", ".join(map(dialect.quote, key.columns))
+    target = ", ".join(map(dialect.quote, key.target_columns))
+    return (
+        f"CONSTRAINT {dialect.quote(key.name)} FOREIGN KEY ({columns}) "
+        f"REFERENCES {dialect.quote(key.target_table)} ({target}) "
+        f"ON DELETE {_action(key.on_delete, key, table)} ON UPDATE {_action(key.on_update, key, table)}"
+    )
+
+
+def _action(action: Action, key: ForeignKey, table: Table) -> str:
+    """The action, or NO ACTION for a SET NULL that must spare a column of the key.
+
+    SQLite clears every column of the key, the tenant included. Our delete clears the others in the same transaction,
+    and the constraint watches that it did.
+    """
+    spares = table.tenant in key.columns or (key.set_null and set(key.set_null) != set(key.columns))
+    return Action.NO_ACTION.value if action is Action.SET_NULL and spares else action.value
