@@ -11,7 +11,6 @@ is required. Other keys keep the rowid beside them.
 
 from __future__ import annotations
 
-import decimal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
 
 Place = Literal["main", "temp"]
 """Where a statement creates: the database itself, or the session's private schema."""
-
-_WIDE = decimal.Context(prec=1000, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)
 
 _STORAGE: dict[type[types.ColumnType], str] = {
     types.Integer: "INTEGER",
@@ -160,36 +157,15 @@ def _check(check: Check, table: Table, dialect: Dialect) -> str:
 
 
 def _range(check: RangeCheck, column: Column, dialect: Dialect) -> str:
-    operator, bound = check.operator, check.bound
     try:
-        if isinstance(column.type, types.Decimal):
-            operator, bound = _representable(operator, decimal.Decimal(str(bound)), column.type)
-            literal = dialect.literal(bound, column.type)
-        elif isinstance(column.type, types.Integer) and not isinstance(bound, int):
-            literal = dialect.literal(float(bound), types.Float())
-        else:
-            # An int bound may lie outside the column's bits: it is then merely always or never true.
-            literal = str(bound) if isinstance(column.type, types.Integer) else dialect.literal(bound, column.type)
-    except (InvalidValueError, decimal.InvalidOperation) as error:
+        literal = dialect.literal(check.bound, column.type)
+    except InvalidValueError as error:
         raise ConfigurationError(
-            f"the bound {operator} {ascii(bound)[:60]} of {column.name} is no value of the column",
+            f"the bound {check.operator} {ascii(check.bound)[:60]} of {column.name} is no value of the column",
             found=types.describe(column.type),
-            remedy=error.message if isinstance(error, InvalidValueError) else "",
+            remedy=error.message,
         ) from None
-    return f"{dialect.quote(column.name)} {operator} {literal}"
-
-
-def _representable(operator: str, bound: decimal.Decimal, type_: types.Decimal) -> tuple[str, decimal.Decimal]:
-    """The same rule with a bound that the column can hold: `x > 0.001` with two places is `x >= 0.01`."""
-    upwards = operator in {">", ">="}
-    largest = decimal.Decimal(10**type_.precision - 1).scaleb(-type_.scale, _WIDE)
-    if abs(bound) > largest:
-        always = upwards == (bound < 0)
-        inclusive, exclusive = (">=", ">") if upwards else ("<=", "<")
-        return inclusive if always else exclusive, largest.copy_sign(bound)
-    rounding = decimal.ROUND_CEILING if upwards else decimal.ROUND_FLOOR
-    nearest = bound.quantize(decimal.Decimal(1).scaleb(-type_.scale), rounding, _WIDE)
-    return (operator, nearest) if nearest == bound else (">=" if upwards else "<=", nearest)
+    return f"{dialect.quote(column.name)} {check.operator} {literal}"
 
 
 def _foreign_key(key: ForeignKey, table: Table, dialect: Dialect) -> str:
