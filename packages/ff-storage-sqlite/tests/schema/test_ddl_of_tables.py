@@ -332,8 +332,13 @@ def test_a_range_holds_in_the_stored_form(
     ],
 )
 def test_a_bound_that_cannot_be_stored_is_refused(backend: Any, type_: types.ColumnType, bound: Any) -> None:
-    with pytest.raises(ConfigurationError, match="bound"):
+    with pytest.raises(ConfigurationError, match="no value of the column"):
         backend.check([table(column("a", type_), checks=(RangeCheck("ck", "a", ">=", bound),))])
+
+
+def test_a_choice_of_another_type_is_refused(backend: Any) -> None:
+    with pytest.raises(ConfigurationError, match="no value of the column"):
+        backend.check([table(column("a"), checks=(ChoiceCheck("ck", "a", (1, "b")),))])
 
 
 def test_choices(plain: Any, create: Any) -> None:

@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from ff_storage.core.model import Field, Many, One, PydanticModel, Relationship
     from ff_storage.core.query import AND, NOT, OR, ChunkResult, F, Query, bulk_insert, col, func, not_
     from ff_storage.core.repository import PydanticRepository
+    from ff_storage.schema import AsyncSchemaManager
     from ff_storage.sqlite import SQLitePool
 
 # --- written by tools/flat_table.py from the imports above
@@ -82,6 +83,7 @@ __all__ = [
     "NOT",
     "OR",
     "AmbiguousRow",
+    "AsyncSchemaManager",
     "CheckViolation",
     "ChunkResult",
     "CommitOutcomeUnknown",
@@ -166,6 +168,7 @@ _HOME = {
     "NOT": "ff_storage.core.query",
     "OR": "ff_storage.core.query",
     "AmbiguousRow": "ff_storage.core.errors",
+    "AsyncSchemaManager": "ff_storage.schema",
     "CheckViolation": "ff_storage.core.errors",
     "ChunkResult": "ff_storage.core.query",
     "CommitOutcomeUnknown": "ff_storage.core.errors",

@@ -12,7 +12,7 @@ is required. Other keys keep the rowid beside them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ff_storage.core import types
 from ff_storage.core.errors import ConfigurationError, InvalidValueError, LimitExceededError
@@ -147,25 +147,25 @@ def _checks(table: Table, dialect: Dialect) -> Iterator[tuple[str, str]]:
 
 def _check(check: Check, table: Table, dialect: Dialect) -> str:
     if isinstance(check, RangeCheck):
-        return _range(check, table.by_name[check.column], dialect)
+        bound = _literal(check.bound, table.by_name[check.column], dialect)
+        return f"{dialect.quote(check.column)} {check.operator} {bound}"
     if isinstance(check, ChoiceCheck):
-        type_ = table.by_name[check.column].type
-        choices = ", ".join(dialect.literal(value, type_) for value in check.values)
+        column = table.by_name[check.column]
+        choices = ", ".join(_literal(value, column, dialect) for value in check.values)
         return f"{dialect.quote(check.column)} IN ({choices})"
     where = f"{table.name}.{check.column}" if check.column else table.name
     return stored_form(read_fragment(check.expression, f"the db_check of {where}"), table, dialect)
 
 
-def _range(check: RangeCheck, column: Column, dialect: Dialect) -> str:
+def _literal(value: Any, column: Column, dialect: Dialect) -> str:
     try:
-        literal = dialect.literal(check.bound, column.type)
+        return dialect.literal(value, column.type)
     except InvalidValueError as error:
         raise ConfigurationError(
-            f"the bound {check.operator} {ascii(check.bound)[:60]} of {column.name} is no value of the column",
+            f"a CHECK of {column.name} names {ascii(value)[:60]}, which is no value of the column",
             found=types.describe(column.type),
             remedy=error.message,
         ) from None
-    return f"{dialect.quote(column.name)} {check.operator} {literal}"
 
 
 def _foreign_key(key: ForeignKey, table: Table, dialect: Dialect) -> str:

@@ -1,0 +1,69 @@
+"""Many programs that start at once on one file: exactly one creates."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+from ff_storage.core.database import open_pool
+from ff_storage.schema import AsyncSchemaManager
+
+STARTERS = 8
+
+PROGRAM = """
+import asyncio
+import sys
+
+from ff_storage.core.database import open_pool
+from ff_storage.core.tables import Column, ForeignKey, Index, Table
+from ff_storage.core.types import Integer, Text
+from ff_storage.schema import AsyncSchemaManager
+
+COLUMNS = (
+    Column("id", Integer(), nullable=False, attribute="id"),
+    Column("name", Text(20), nullable=False, attribute="name"),
+    Column("up", Integer(), nullable=True, attribute="up"),
+)
+
+
+def table(number):
+    key = ForeignKey(f"fk_t{number}", ("up",), None, f"t{max(number - 1, 0)}", ("id",))
+    return Table(f"t{number}", None, COLUMNS, ("id",), (Index(f"ix_t{number}", ("name",)),), (key,))
+
+
+TABLES = [table(number) for number in range(30)]
+
+
+async def sync(path):
+    async with open_pool(f"sqlite:///{path}", busy_timeout=60.0) as pool:
+        return await AsyncSchemaManager(pool).sync_schema(TABLES)
+"""
+
+MAIN = """
+sys.stdin.readline()  # all at once
+print(asyncio.run(sync(sys.argv[1])))
+"""
+
+
+def test_of_eight_processes_one_creates(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PROGRAM + MAIN, str(tmp_path / "data.db")]
+    starters = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(STARTERS)
+    ]
+    for starter in starters:
+        assert starter.stdin is not None
+        starter.stdin.write("go\n")
+        starter.stdin.flush()
+    ends = [(*starter.communicate(timeout=120), starter.returncode) for starter in starters]
+    assert [(err, code) for _, err, code in ends] == [("", 0)] * STARTERS
+    assert sorted(int(out) for out, _, _ in ends) == [0] * (STARTERS - 1) + [60]
+
+
+async def test_of_eight_tasks_one_creates(tmp_path: Path) -> None:
+    namespace: dict[str, list[object]] = {}
+    exec(PROGRAM, namespace)
+    async with open_pool(f"sqlite:///{tmp_path / 'data.db'}", max_size=STARTERS, busy_timeout=60.0) as pool:
+        managers = [AsyncSchemaManager(pool) for _ in range(STARTERS)]
+        counts = await asyncio.gather(*(manager.sync_schema(namespace["TABLES"]) for manager in managers))
+    assert sorted(counts) == [0] * (STARTERS - 1) + [60]
