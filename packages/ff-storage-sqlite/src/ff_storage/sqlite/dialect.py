@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ff_storage.core.sql.compiler import Compiler
 from ff_storage.core.sql.dialect import Capability, Convert, Dialect
 from ff_storage.core.types import ColumnType
 from ff_storage.sqlite import values
 from ff_storage.sqlite.compiler import SQLiteCompiler
+
+if TYPE_CHECKING:
+    from ff_storage.core.sql.dialect import SchemaBackend
 
 
 class SQLiteDialect(Dialect):
@@ -47,3 +50,9 @@ class SQLiteDialect(Dialect):
     def literal(self, value: Any, type_: ColumnType) -> str:
         """`value` as SQL text."""
         return values.literal(value, type_)
+
+    def schema(self) -> SchemaBackend:
+        """SQLite's DDL writer and introspector."""
+        from ff_storage.sqlite.schema import SQLiteSchema
+
+        return SQLiteSchema(self)
