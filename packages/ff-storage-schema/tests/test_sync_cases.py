@@ -23,8 +23,8 @@ class Global(PydanticModel):
     __soft_delete__ = False
 
 
-class Parent(Global):
-    __table_name__ = "pa"
+class CaseParent(Global):
+    __table_name__ = "case_parents"
     id: int = Field(db_primary_key=True)
 
 
@@ -79,8 +79,12 @@ ROWS: dict[str, type[PydanticModel]] = {
         a=(int | None, {}), c=(int | None, {"db_generated": "(a*2)"})
     ),
     "c int check (c>0)": c(int | None, db_check="(c>0)"),
-    "c int references pa": c(int | None, db_foreign_key="pa", db_on_delete="NO ACTION", db_on_update="NO ACTION"),
-    "c int references pa(id) on delete cascade": c(int | None, db_foreign_key="pa(id)", db_on_delete="CASCADE"),
+    "c int references pa": c(
+        int | None, db_foreign_key="case_parents", db_on_delete="NO ACTION", db_on_update="NO ACTION"
+    ),
+    "c int references pa(id) on delete cascade": c(
+        int | None, db_foreign_key="case_parents(id)", db_on_delete="CASCADE"
+    ),
     "c int unique": c(int | None, db_unique=True),
     "c int not null default 0": c(int, db_default="0"),
     "c date default CURRENT_DATE": c(dt.date | None, db_type="date", db_default="CURRENT_DATE"),
@@ -96,7 +100,7 @@ ROWS: dict[str, type[PydanticModel]] = {
     "a closing": c(str, db_default="'a);'"),
     "a word": c(str, db_default="'REFERENCES pa(id) NOT NULL'"),
     "a comment": c(str, db_default="'-- /* '"),
-    "a statement": c(str, db_default="'x''; DROP TABLE pa; --'"),
+    "a statement": c(str, db_default="'x''; DROP TABLE case_parents; --'"),
     "literal predicates": model(
         a=(str, {"db_index": True, "db_index_where": "a <> 'x  y' and (a != 'it''s' or a in ('p', 'q'))"})
     ),
@@ -110,7 +114,7 @@ ROWS: dict[str, type[PydanticModel]] = {
 @pytest.mark.parametrize("row", ROWS)
 async def test_the_second_sync_is_empty(tmp_path: Path, row: str) -> None:
     path = tmp_path / "data.db"
-    models = [Parent, ROWS[row]]
+    models = [CaseParent, ROWS[row]]
     async with open_pool(f"sqlite:///{path}") as pool:
         manager = AsyncSchemaManager(pool)
         assert await manager.sync_schema(models) > 1
@@ -128,7 +132,7 @@ async def test_the_second_sync_is_empty(tmp_path: Path, row: str) -> None:
 async def test_all_rows_together(tmp_path: Path) -> None:
     async with open_pool(f"sqlite:///{tmp_path / 'data.db'}") as pool:
         manager = AsyncSchemaManager(pool)
-        models = [*ROWS.values(), Parent]
+        models = [*ROWS.values(), CaseParent]
         assert await manager.sync_schema(models) > len(models)
         assert await manager.sync_schema(models) == 0
 

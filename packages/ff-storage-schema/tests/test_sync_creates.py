@@ -33,15 +33,15 @@ class Status(enum.Enum):
     DONE = "it's done"
 
 
-class Author(PydanticModel):
+class Painter(PydanticModel):
     name: str = Field(max_length=80, db_unique=True)
     born: dt.date | None = None
 
 
-class Post(PydanticModel):
+class Painting(PydanticModel):
     title: str = Field(max_length=200, db_index=True)
     body: str = Field(default="", db_default="''")
-    author_id: uuid.UUID = Field(db_foreign_key="authors(id)", db_on_delete="CASCADE")
+    painter_id: uuid.UUID = Field(db_foreign_key="painters(id)", db_on_delete="CASCADE")
     price: Decimal = Field(default=Decimal(0), max_digits=8, decimal_places=2, ge=0, db_check="price < 5000")
     status: Status = Field(default=Status.DRAFT, db_default="'draft'")
     kind: Literal["a", "b"] = "a"
@@ -61,47 +61,47 @@ async def names(pool: Pool, kind: str = "table") -> set[str]:
 async def test_tables_with_everything_once(pool: Pool) -> None:
     manager = AsyncSchemaManager(pool)
     assert manager.last_report is None
-    count = await manager.sync_schema([Post, Author])
+    count = await manager.sync_schema([Painting, Painter])
     report = manager.last_report
     assert report is not None
     assert count == len(report.statements) > 2
-    assert await names(pool) == {"authors", "posts"}
+    assert await names(pool) == {"painters", "paintings"}
     assert report.applied
-    assert report.created == ("table authors", "table posts")  # the referenced one first
-    assert set(report.tables) == {"authors", "posts"}
+    assert report.created == ("table painters", "table paintings")  # the referenced one first
+    assert set(report.tables) == {"painters", "paintings"}
     assert report.seconds > 0
 
-    assert await manager.sync_schema([Post, Author]) == 0
+    assert await manager.sync_schema([Painting, Painter]) == 0
     assert manager.last_report is not None
     assert manager.last_report.statements == manager.last_report.created == ()
-    assert await AsyncSchemaManager(pool).sync_schema([Author]) == 0
+    assert await AsyncSchemaManager(pool).sync_schema([Painter]) == 0
     assert not await names(pool, "temp")
     assert await pool.fetch_val("SELECT count(*) FROM temp.sqlite_master") == 0
 
 
 async def test_the_constraints_hold_for_raw_sql(pool: Pool) -> None:
-    await AsyncSchemaManager(pool).sync_schema([Author, Post])
-    tenant, author = str(uuid.uuid4()), str(uuid.uuid4())
+    await AsyncSchemaManager(pool).sync_schema([Painter, Painting])
+    tenant, painter = str(uuid.uuid4()), str(uuid.uuid4())
     stamp = "2026-01-01 00:00:00.000000"
-    insert = "INSERT INTO authors (id, tenant_id, created_at, updated_at, name, deleted_at) VALUES (?, ?, ?, ?, ?, ?)"
-    await pool.execute(insert, author, tenant, stamp, stamp, "Ann", None)
+    insert = "INSERT INTO painters (id, tenant_id, created_at, updated_at, name, deleted_at) VALUES (?, ?, ?, ?, ?, ?)"
+    await pool.execute(insert, painter, tenant, stamp, stamp, "Ann", None)
     with pytest.raises(UniqueViolation):
         await pool.execute(insert, str(uuid.uuid4()), tenant, stamp, stamp, "Ann", None)
     await pool.execute(insert, str(uuid.uuid4()), tenant, stamp, stamp, "Ann", stamp)  # a dead one
     await pool.execute(insert, str(uuid.uuid4()), str(uuid.uuid4()), stamp, stamp, "Ann", None)  # of another tenant
     with pytest.raises(UniqueViolation):
-        await pool.execute(insert, author, tenant, stamp, stamp, "Bea", None)
+        await pool.execute(insert, painter, tenant, stamp, stamp, "Bea", None)
 
-    async def post(**values: Any) -> None:
+    async def painting(**values: Any) -> None:
         row = {
             "id": str(uuid.uuid4()), "tenant_id": tenant, "created_at": stamp, "updated_at": stamp, "title": "t",
-            "author_id": author, "price": 100, "kind": "a", "stars": 1, "tags": "[]", "extra": "{}", **values,
+            "painter_id": painter, "price": 100, "kind": "a", "stars": 1, "tags": "[]", "extra": "{}", **values,
         }  # fmt: skip
         marks = ", ".join("?" * len(row))
-        await pool.execute(f"INSERT INTO posts ({', '.join(row)}) VALUES ({marks})", *row.values())
+        await pool.execute(f"INSERT INTO paintings ({', '.join(row)}) VALUES ({marks})", *row.values())
 
-    await post()
-    row = await pool.fetch_one("SELECT status, public, length, published FROM posts")
+    await painting()
+    row = await pool.fetch_one("SELECT status, public, length, published FROM paintings")
     assert row is not None
     assert (row["status"], row["public"], row["length"], len(row["published"])) == ("draft", 0, 0, 26)
     for wrong in (
@@ -109,65 +109,68 @@ async def test_the_constraints_hold_for_raw_sql(pool: Pool) -> None:
         {"public": 2}, {"title": "x" * 201},
     ):  # fmt: skip
         with pytest.raises(CheckViolation):
-            await post(**wrong)
-    await post(status="it's done", price=499_999)
+            await painting(**wrong)
+    await painting(status="it's done", price=499_999)
     with pytest.raises(ForeignKeyViolation):
-        await post(author_id=str(uuid.uuid4()))
+        await painting(painter_id=str(uuid.uuid4()))
     with pytest.raises(ForeignKeyViolation):
-        await post(tenant_id=str(uuid.uuid4()))
-    await pool.execute("DELETE FROM authors WHERE id = ?", author)
-    assert await pool.fetch_val("SELECT count(*) FROM posts") == 0
+        await painting(tenant_id=str(uuid.uuid4()))
+    await pool.execute("DELETE FROM painters WHERE id = ?", painter)
+    assert await pool.fetch_val("SELECT count(*) FROM paintings") == 0
 
 
 async def test_a_missing_index_is_created(pool: Pool) -> None:
     manager = AsyncSchemaManager(pool)
-    await manager.sync_schema([Author, Post])
+    await manager.sync_schema([Painter, Painting])
     everything = await names(pool, "index")
-    await pool.execute("DROP INDEX idx_posts_title")
-    await pool.execute("DROP INDEX uq_authors_name")
-    assert await manager.sync_schema([Author, Post]) == 2
+    await pool.execute("DROP INDEX idx_paintings_title")
+    await pool.execute("DROP INDEX uq_painters_name")
+    assert await manager.sync_schema([Painter, Painting]) == 2
     assert manager.last_report is not None
-    assert manager.last_report.created == ("index uq_authors_name of authors", "index idx_posts_title of posts")
+    assert manager.last_report.created == (
+        "index uq_painters_name of painters",
+        "index idx_paintings_title of paintings",
+    )
     assert await names(pool, "index") == everything
-    assert await manager.sync_schema([Author, Post]) == 0
+    assert await manager.sync_schema([Painter, Painting]) == 0
 
 
 async def test_a_missing_table_beside_existing_ones(pool: Pool) -> None:
     manager = AsyncSchemaManager(pool)
-    await manager.sync_schema([Author])
-    await pool.execute("CREATE TABLE strangers (a, b REFERENCES authors (nowhere))")
-    await pool.execute("CREATE VIEW seen AS SELECT * FROM authors")
-    await pool.execute("CREATE TRIGGER busy AFTER UPDATE ON authors BEGIN SELECT 1; END")
-    assert await manager.sync_schema([Post]) > 0
-    assert await manager.sync_schema([Author, Post]) == 0
-    assert await names(pool) == {"authors", "posts", "strangers"}
+    await manager.sync_schema([Painter])
+    await pool.execute("CREATE TABLE strangers (a, b REFERENCES painters (nowhere))")
+    await pool.execute("CREATE VIEW seen AS SELECT * FROM painters")
+    await pool.execute("CREATE TRIGGER busy AFTER UPDATE ON painters BEGIN SELECT 1; END")
+    assert await manager.sync_schema([Painting]) > 0
+    assert await manager.sync_schema([Painter, Painting]) == 0
+    assert await names(pool) == {"painters", "paintings", "strangers"}
 
 
 async def test_a_dry_run_changes_nothing_and_shows_the_plan(pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
     manager = AsyncSchemaManager(pool, logger=logging.getLogger("mine"))
     with caplog.at_level(logging.INFO, "mine"):
-        assert await manager.sync_schema([Author, Post], dry_run=True) == 0
+        assert await manager.sync_schema([Painter, Painting], dry_run=True) == 0
     assert await names(pool) == set()
     assert manager.last_report is not None
     assert not manager.last_report.applied
     planned = manager.last_report.statements
-    assert 'CREATE TABLE "authors" (' in caplog.text
+    assert 'CREATE TABLE "painters" (' in caplog.text
     assert caplog.records[0].getMessage().startswith(f"would apply {len(planned)} statements")
-    assert await manager.sync_schema([Author, Post]) == len(planned)
+    assert await manager.sync_schema([Painter, Painting]) == len(planned)
     assert manager.last_report.statements == planned
-    assert await manager.sync_schema([Author, Post], dry_run=True) == 0
+    assert await manager.sync_schema([Painter, Painting], dry_run=True) == 0
     assert manager.last_report.statements == ()
 
 
 async def test_a_dry_run_needs_no_right_to_write(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'data.db'}"
     async with open_pool(url) as pool:
-        await AsyncSchemaManager(pool).sync_schema([Author])
+        await AsyncSchemaManager(pool).sync_schema([Painter])
     async with open_pool(url, readonly=True) as pool:
         manager = AsyncSchemaManager(pool)
-        assert await manager.sync_schema([Author, Post], dry_run=True) == 0
+        assert await manager.sync_schema([Painter, Painting], dry_run=True) == 0
         assert manager.last_report is not None
-        assert manager.last_report.created == ("table posts",)
+        assert manager.last_report.created == ("table paintings",)
 
 
 async def test_control_characters_of_a_model_do_not_reach_the_log(pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
@@ -194,8 +197,8 @@ async def test_it_joins_the_callers_transaction(pool: Pool) -> None:
 
     async def work() -> None:
         async with pool.transaction() as tx:
-            assert await AsyncSchemaManager(tx).sync_schema([Author]) > 0
-            assert await AsyncSchemaManager(pool).sync_schema([Post]) > 0
+            assert await AsyncSchemaManager(tx).sync_schema([Painter]) > 0
+            assert await AsyncSchemaManager(pool).sync_schema([Painting]) > 0
             await tx.execute("CREATE TABLE other (a)")
             raise Undone
 
@@ -203,8 +206,8 @@ async def test_it_joins_the_callers_transaction(pool: Pool) -> None:
         await work()
     assert await names(pool) == set()
     async with pool.transaction() as tx:
-        await AsyncSchemaManager(tx).sync_schema([Author])
-    assert await names(pool) == {"authors"}
+        await AsyncSchemaManager(tx).sync_schema([Painter])
+    assert await names(pool) == {"painters"}
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
@@ -213,11 +216,11 @@ async def test_a_failure_leaves_nothing(pool: Pool, dry_run: bool) -> None:
     bad = one_table("bad")
     bad = Table(bad.name, None, bad.columns, ("id",), checks=(SqlCheck("ck", "a > (SELECT 1)", "a"),))
     manager = AsyncSchemaManager(pool)
-    await manager.sync_schema([Author])
+    await manager.sync_schema([Painter])
     with pytest.raises(ConfigurationError, match="SQLite cannot create bad"):
         await manager.sync_schema([one_table(), bad], dry_run=dry_run)
     assert manager.last_report is None
-    assert await names(pool) == {"authors"}
+    assert await names(pool) == {"painters"}
     assert await pool.fetch_val("SELECT count(*) FROM temp.sqlite_master") == 0
     assert await manager.sync_schema([one_table()]) == 1
 
@@ -275,21 +278,21 @@ async def test_a_canceled_run_leaves_nothing(file_pool: Pool, moment: str) -> No
 
 @pytest.mark.parametrize("dry_run", [False, True])
 async def test_a_reference_to_a_table_that_is_nowhere(pool: Pool, dry_run: bool) -> None:
-    with pytest.raises(SchemaError, match=r"fk_posts_author_id → authors\(tenant_id, id\)"):
-        await AsyncSchemaManager(pool).sync_schema([Post], dry_run=dry_run)
+    with pytest.raises(SchemaError, match=r"fk_paintings_painter_id → painters\(tenant_id, id\)"):
+        await AsyncSchemaManager(pool).sync_schema([Painting], dry_run=dry_run)
     assert await names(pool) == set()
 
 
 async def test_a_reference_to_a_table_of_the_database(pool: Pool) -> None:
-    await pool.execute("CREATE TABLE Authors (ID integer, Tenant_ID text, PRIMARY KEY (Tenant_ID, ID))")
-    assert await AsyncSchemaManager(pool).sync_schema([Post]) > 0
+    await pool.execute("CREATE TABLE Painters (ID integer, Tenant_ID text, PRIMARY KEY (Tenant_ID, ID))")
+    assert await AsyncSchemaManager(pool).sync_schema([Painting]) > 0
 
 
 async def test_a_reference_to_what_is_no_key_there(pool: Pool) -> None:
-    await pool.execute("CREATE TABLE authors (id integer, tenant_id text)")
+    await pool.execute("CREATE TABLE painters (id integer, tenant_id text)")
     with pytest.raises(ConfigurationError, match="no key"):
-        await AsyncSchemaManager(pool).sync_schema([Post])
-    assert await names(pool) == {"authors"}
+        await AsyncSchemaManager(pool).sync_schema([Painting])
+    assert await names(pool) == {"painters"}
 
 
 async def test_tables_that_refer_to_each_other_and_to_themselves(pool: Pool) -> None:
@@ -320,13 +323,13 @@ async def test_nothing_to_do(pool: Pool) -> None:
 
 
 async def test_a_model_given_twice_counts_once(pool: Pool) -> None:
-    assert await AsyncSchemaManager(pool).sync_schema([Author, Author]) > 0
-    assert await AsyncSchemaManager(pool).sync_schema(model for model in [Author, Author]) == 0
+    assert await AsyncSchemaManager(pool).sync_schema([Painter, Painter]) > 0
+    assert await AsyncSchemaManager(pool).sync_schema(model for model in [Painter, Painter]) == 0
 
 
 @pytest.mark.parametrize(
     "models",
-    [Author, "Author", [int], ["Author"], [Author, None], None, {"Author": Author}, [PydanticModel], 5],
+    [Painter, "Painter", [int], ["Painter"], [Painter, None], None, {"Painter": Painter}, [PydanticModel], 5],
     ids=str,
 )
 async def test_what_is_no_list_of_models(pool: Pool, models: Any) -> None:
@@ -347,17 +350,17 @@ async def test_another_schema_is_refused(pool: Pool) -> None:
         name: str
 
     with pytest.raises(ConfigurationError, match="elsewheres"):
-        await AsyncSchemaManager(pool).sync_schema([Author, Elsewhere])
+        await AsyncSchemaManager(pool).sync_schema([Painter, Elsewhere])
     assert await names(pool) == set()
 
 
 async def test_allow_destructive_destroys_nothing(pool: Pool) -> None:
     manager = AsyncSchemaManager(pool)
-    await manager.sync_schema([Author])
-    await pool.execute("ALTER TABLE authors ADD COLUMN extra TEXT")
+    await manager.sync_schema([Painter])
+    await pool.execute("ALTER TABLE painters ADD COLUMN extra TEXT")
     for allowed in (False, True):
         with pytest.raises(SchemaDifference, match="the column extra is only in the database"):
-            await manager.sync_schema([Author], allow_destructive=allowed)
+            await manager.sync_schema([Painter], allow_destructive=allowed)
 
 
 def test_the_flat_name() -> None:

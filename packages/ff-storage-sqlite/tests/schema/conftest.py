@@ -8,11 +8,9 @@ import pytest
 
 from ff_storage.core.facts import Fact
 from ff_storage.core.program import Command, ExecuteMany, Fetch, Program, run_sync
-from ff_storage.core.sql.dialect import Dialect
 from ff_storage.core.tables import Table
-from ff_storage.core.types import ColumnType
-from ff_storage.sqlite import values
-from ff_storage.sqlite.errors import translate
+from ff_storage.sqlite.dialect import SQLiteDialect
+from ff_storage.sqlite.errors import translated
 from ff_storage.sqlite.introspect import read_facts
 from ff_storage.sqlite.schema import SQLiteSchema
 
@@ -34,7 +32,7 @@ class Plain:
             cursor = self.connection.execute(command.text, list(command.parameters))
             return cursor.fetchall() if isinstance(command, Fetch) else cursor.rowcount
         except sqlite3.Error as error:
-            raise translate(error) or error from error
+            raise translated(error) from error
 
     def run(self, program: Program[T]) -> T:
         return run_sync(program, self)
@@ -49,16 +47,9 @@ class Plain:
         return self.run(read_facts("main", described))
 
 
-class Writing(Dialect):
-    """What the DDL writer needs of its dialect."""
-
-    def literal(self, value: Any, type_: ColumnType) -> str:
-        return values.literal(value, type_)
-
-
 @pytest.fixture
 def backend() -> SQLiteSchema:
-    return SQLiteSchema(Writing())
+    return SQLiteSchema(SQLiteDialect())
 
 
 @pytest.fixture

@@ -111,9 +111,9 @@ class AsyncSchemaManager:
             self._logger.info("  %s", "\n  ".join(printable(line) for line in statement.split("\n")))
 
 
-def _tables(models: object) -> list[Table]:
+def _tables(models: Any) -> list[Table]:
     """The table of every model, each once. Raises ConfigurationError for anything else."""
-    if not isinstance(models, Iterable) or isinstance(models, str | bytes | type):
+    if isinstance(models, str | bytes | type) or not hasattr(models, "__iter__"):
         raise ConfigurationError(
             "sync_schema needs a list of models",
             found=f"a {type(models).__name__}",
