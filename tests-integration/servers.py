@@ -20,7 +20,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -85,7 +85,7 @@ class Server:
         return [str(self.client), "--no-defaults", "-N", "-B", *where, *([database] if database else []), "-e", sql]
 
     @contextlib.contextmanager
-    def database(self) -> Iterator[Server]:
+    def database(self) -> Generator[Server]:
         """The same server with a new, empty database, which is dropped afterwards, whoever is still connected to it."""
         name = f"ff_test_{uuid.uuid4().hex[:16]}"
         self.ask(f"CREATE DATABASE {name}")
@@ -144,7 +144,7 @@ def postgres_sources() -> list[str]:
 
 
 @contextlib.contextmanager
-def postgres(source: str) -> Iterator[Server]:
+def postgres(source: str) -> Generator[Server]:
     """The PostgreSQL server of one source."""
     binaries = postgres_binaries()
     if source == "address":
@@ -160,7 +160,7 @@ def postgres(source: str) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def mariadb() -> Iterator[Server]:
+def mariadb() -> Generator[Server]:
     """The MariaDB server of the environment, or one of PATH."""
     client, daemon = shutil.which("mariadb"), shutil.which("mariadbd", path=f"{os.environ['PATH']}:/usr/sbin")
     if client is None:
@@ -237,7 +237,7 @@ Start = Callable[[Place, int], tuple[subprocess.Popen[bytes], Server]]
 
 
 @contextlib.contextmanager
-def _started(engine: str, start: Start) -> Iterator[Server]:
+def _started(engine: str, start: Start) -> Generator[Server]:
     """Start a server in a fresh place and wait until it answers; afterwards stop it by its pid and remove the place."""
     place = Place(Path(tempfile.mkdtemp(prefix=f"ff-{engine}-")), _account())
     try:

@@ -48,7 +48,8 @@ def test_the_facade_of_the_errors_is_the_tree() -> None:
     assert exported == {name for name, home in HOMES.items() if home == errors.__name__}
 
 
-def test_the_facade_of_queries_is_cores() -> None:
-    home, facade = (importlib.import_module(name) for name in ("ff_storage.core.query", "ff_storage.query"))
-    assert facade.__all__ == home.__all__
+@pytest.mark.parametrize("part", ["query", "testing"])
+def test_a_facade_is_the_package_behind_it(part: str) -> None:
+    home, facade = (importlib.import_module(name) for name in (f"ff_storage.core.{part}", f"ff_storage.{part}"))
     assert all(getattr(facade, name) is getattr(home, name) for name in home.__all__)
+    assert getattr(facade, "__all__", home.__all__) == home.__all__
