@@ -340,27 +340,47 @@ _check_json_int: Final = integer()
 
 
 def _check_json(value: object, depth: int) -> None:
+    """Check one value of any kind; `depth` is how many levels it may still have."""
     kind = type(value)
-    if kind is str:
+    if kind is dict or kind is list:
+        _check_members(value, kind is dict, depth)
+    elif kind is str:
         _check_json_text(value)
     elif kind is int:
         _check_json_int(value)
     elif kind is float:
         real(value)
-    elif kind is dict or kind is list:
-        if not depth:
-            raise LimitExceededError(f"JSON of at most {MAX_JSON_DEPTH} levels is expected", found="deeper nesting")
-        if kind is dict:
-            for key, item in cast("dict[object, object]", value).items():
-                if type(key) is not str:
-                    raise refuse(key, "a JSON object with plain str keys")
-                _check_json_text(key)
-                _check_json(item, depth - 1)
-        else:
-            for item in cast("list[object]", value):
-                _check_json(item, depth - 1)
     elif value is not None and kind is not bool:
         raise refuse(value, "a JSON value (dict, list, str, int, float, bool or None)")
+
+
+def _check_members(value: Any, is_dict: bool, depth: int) -> None:
+    # Plain leaves are passed here, without a call for each: half the time of most JSON.
+    if not depth:
+        raise LimitExceededError(f"JSON of at most {MAX_JSON_DEPTH} levels is expected", found="deeper nesting")
+    if is_dict:
+        for key in value:
+            if type(key) is not str:
+                raise refuse(key, "a JSON object with plain str keys")
+            if not key.isascii() or "\0" in key or len(key) > _PLAIN_TEXT:
+                _check_json_text(key)
+        value = value.values()
+    for item in value:
+        kind = type(item)  # pyright: ignore[reportUnknownVariableType]
+        if kind is str:
+            if not item.isascii() or "\0" in item or len(item) > _PLAIN_TEXT:
+                _check_json_text(item)
+        elif kind is int:
+            if not MIN_INT64 <= item <= MAX_INT64:
+                _check_json_int(item)
+        elif kind is dict or kind is list:
+            _check_members(item, kind is dict, depth - 1)
+        elif item is not None and kind is not bool:
+            _check_json(item, depth - 1)
+
+
+_PLAIN_TEXT: Final = MAX_BYTES // 4
+"""Text up to this length cannot be too long, whatever it consists of."""
 
 
 def array(item: Check) -> Check:
