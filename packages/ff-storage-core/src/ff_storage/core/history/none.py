@@ -49,16 +49,16 @@ class NoHistory:
         for columns, group in groupby(rows, key=lambda row: written_columns(write.table, row)):
             whole = columns == write.table.columns
             compiled = insertion(write, columns, returning=returning and not whole)
-            bind, attributes = compiled.bind, [column.attribute for column in columns]
+            alike = list(group)
             # Bound here, not while the driver reads them: a bad value is found before anything is sent.
-            parameters = [bind([row[attribute] for attribute in attributes]) for row in group]
+            parameters = compiled.bind_columns([[row[column.attribute] for row in alike] for column in columns])
             if returning and not whole:
                 for each in parameters:
                     stored += yield Fetch(compiled.text, each)
                 continue
             yield ExecuteMany(compiled.text, parameters)
             if returning:
-                stored += map(tuple, parameters)
+                stored += parameters
         return stored
 
     def update(self, write: Write, key: Key, changes: Values, guard: Guard) -> Program[Row]:
