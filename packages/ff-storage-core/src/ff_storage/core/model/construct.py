@@ -18,7 +18,7 @@ from ff_storage.core.model import trust
 from ff_storage.core.model.trust import ModelSchema, Way
 from ff_storage.core.sql.dialect import Convert, Dialect
 from ff_storage.core.tables import Column
-from ff_storage.core.types import Array, Json
+from ff_storage.core.types import Array, Json, Uuid
 
 Row = tuple[Any, ...]
 
@@ -60,6 +60,8 @@ class Reader:
         self.way = trust.way(schema, column.attribute, column.type)
         self.text = dialect.json_text and isinstance(column.type, Json)
         self.nullable = trust.is_nullable(schema, column.attribute)
+        if self.decode is not None and isinstance(column.type, Uuid) and column.injected and column.attribute != "id":
+            self.decode = _Memo(self.decode).__getitem__
         self.convert: Any = None
         if self.way is not Way.ASSIGN:
             self.convert = trust.converter(schema, column.attribute, self.way)
@@ -119,6 +121,28 @@ class _Members(dict[Any, Any]):
 
     def __missing__(self, value: Any) -> Any:
         return self.validate(value)
+
+
+class _Memo(dict[Any, Any]):
+    """Driver value → value of a column whose rows share few: tenants and users.
+
+    Beside the conversion this saves an object of every row that the garbage collector would look at.
+    """
+
+    __slots__ = ("decode",)
+
+    def __init__(self, decode: Convert) -> None:
+        super().__init__()
+        self.decode = decode
+
+    def __missing__(self, value: Any) -> Any:
+        if len(self) >= _MEMORIES:
+            self.clear()
+        decoded = self[value] = self.decode(value)
+        return decoded
+
+
+_MEMORIES = 1024
 
 
 def _copy(value: Any) -> Any:
