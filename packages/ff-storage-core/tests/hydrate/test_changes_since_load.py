@@ -21,7 +21,7 @@ from ff_storage.core.types import Array, Decimal, Integer, Json, Text
 
 
 class Base(BaseModel):
-    __slots__ = ("__ff_row__",)
+    __slots__ = ("__ff_plan__", "__ff_row__")
 
 
 class Status(enum.Enum):

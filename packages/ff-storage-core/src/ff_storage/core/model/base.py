@@ -8,6 +8,7 @@ inherited required fields optional.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import sys
 import threading
@@ -186,7 +187,7 @@ class PydanticModel(BaseModel, metaclass=ModelMeta):  # noqa: PLW1641 - Pydantic
         from_attributes=True, arbitrary_types_allowed=True, validate_assignment=True, populate_by_name=True
     )
 
-    __slots__ = ("__ff_row__",)
+    __slots__ = ("__ff_plan__", "__ff_row__")  # of the row that an instance was made of; see model.construct
 
     __table_name__: ClassVar[str | None] = None
     __schema__: ClassVar[str | None] = "public"
@@ -331,21 +332,14 @@ def _without_loaded(instance: Any) -> Any:
     return bare
 
 
-_row_slot: Any = vars(PydanticModel)["__ff_row__"]
-_set_row: Callable[[PydanticModel, Any], None] = _row_slot.__set__
-
-
-def _get_row(instance: PydanticModel) -> Any:
-    try:
-        return _row_slot.__get__(instance)
-    except AttributeError:
-        return None
+_ROW_SLOTS: tuple[Any, ...] = (vars(PydanticModel)["__ff_plan__"], vars(PydanticModel)["__ff_row__"])
 
 
 def _with_row(source: PydanticModel, copied: Any) -> Any:
-    row = _get_row(source)
-    if row is not None:
-        _set_row(copied, row)
+    """The copy, with the row that its source was made of."""
+    for slot in _ROW_SLOTS:
+        with contextlib.suppress(AttributeError):  # it was not made of one
+            slot.__set__(copied, slot.__get__(source))
     return copied
 
 

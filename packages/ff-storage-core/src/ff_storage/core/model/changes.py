@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ff_storage.core.model.construct import ROW_SLOT, Plan, Row
+from ff_storage.core.model.construct import PLAN_SLOT, ROW_SLOT, Plan, Row
 from ff_storage.core.sql.dialect import Convert, Dialect
 from ff_storage.core.tables import Column
 from ff_storage.core.types import Array, Json
@@ -22,11 +22,11 @@ def changed_columns(instance: BaseModel, dialect: Dialect) -> dict[str, Any] | N
     `model_post_init` made of the row on loading is no change. Raises InvalidValueError for a value that cannot be
     stored.
     """
-    # Copies and unpickled instances have the slot, and nothing in it.
-    made_of: tuple[Plan, Row] | None = getattr(instance, ROW_SLOT, None)
-    if made_of is None or made_of[0].dialect is not dialect:
+    # Unpickled instances have the slots, and nothing in them.
+    plan: Plan | None = getattr(instance, PLAN_SLOT, None)
+    if plan is None or plan.dialect is not dialect:
         return None
-    plan, row = made_of
+    row: Row = getattr(instance, ROW_SLOT)
     if plan.encoders is None:
         plan.encoders = tuple(dialect.encoder(column.type) for column in plan.columns)
     values = vars(instance)

@@ -22,8 +22,11 @@ from ff_storage.core.types import Array, Json, Uuid
 
 Row = tuple[Any, ...]
 
-ROW_SLOT = "__ff_row__"
-"""The slot in which a model class lets its instances remember their plan and row; a class without it goes without."""
+PLAN_SLOT, ROW_SLOT = "__ff_plan__", "__ff_row__"
+"""The slots in which a model class lets its instances remember plan and row; a class without them goes without.
+
+Two, because a pair of both would be one more object of every instance that the garbage collector looks at.
+"""
 
 _FAILURES = (ValueError, TypeError, ArithmeticError)
 
@@ -187,10 +190,8 @@ def trusted_builder(plan: Plan, readers: Sequence[Reader]) -> Callable[[Row], An
     if schema.post_init is not None:  # creates the private attributes, too
         names["post_init"] = getattr(model, schema.post_init)
         lines.append("post_init(self, None)")
-    set_row = _row_setter(model)
-    if set_row is not None:
-        names["set_row"] = set_row
-        lines.append("set_row(self, (plan, row))")
+    if _remembers(model, names):
+        lines += ["set_plan(self, plan)", "set_row(self, row)"]
     return _builder(plan, lines, names)
 
 
@@ -212,11 +213,9 @@ def whole_builder(plan: Plan) -> Callable[[Row], Any]:
     names["validate"] = trust.whole_validator(schema, json_fields)
     given = ", ".join(f"{name!r}: {value}" for name, value in items.items())
     lines = [f"self = validate({next(iter(items.values())) if schema.is_root_model else f'{{{given}}}'})"]
-    set_row = _row_setter(model)
-    if set_row is not None:
-        names["set_row"] = set_row
+    if _remembers(model, names):
         # A wrap validator may return anything.
-        lines.append("if type(self) is model: set_row(self, (plan, row))")
+        lines.append("if type(self) is model: set_plan(self, plan); set_row(self, row)")
     return _builder(plan, lines, names)
 
 
@@ -264,12 +263,15 @@ def _default(schema: ModelSchema, name: str, variable: str, names: dict[str, Any
     return f"{variable}()"
 
 
-def _row_setter(model: type[BaseModel]) -> Callable[[Any, Any], None] | None:
-    for base in model.__mro__:
-        slot = base.__dict__.get(ROW_SLOT)
-        if isinstance(slot, types.MemberDescriptorType):
-            return slot.__set__
-    return None
+def _remembers(model: type[BaseModel], names: dict[str, Any]) -> bool:
+    """Whether instances have the two slots; adds what sets them to `names`."""
+    for name, slot_name in (("set_plan", PLAN_SLOT), ("set_row", ROW_SLOT)):
+        slots = (base.__dict__.get(slot_name) for base in model.__mro__)
+        slot = next((each for each in slots if isinstance(each, types.MemberDescriptorType)), None)
+        if slot is None:
+            return False
+        names[name] = slot.__set__
+    return True
 
 
 def _input_name(model: type[BaseModel], schema: ModelSchema, attribute: str) -> str:
