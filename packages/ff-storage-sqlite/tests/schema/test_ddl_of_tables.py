@@ -373,6 +373,29 @@ def test_a_fragment_cannot_leave_its_clause(backend: Any, expression: str) -> No
 
 
 @pytest.mark.parametrize(
+    "expression",
+    ["a <= date('now')", "a < DATETIME ( a, 'LocalTime')", "a > julianday()", "a = strftime('%Y')",
+     "a > time(a, \"utc\")", "coalesce(a, [date](lower('NOW')))", "unixepoch('now') > 0"],
+)  # fmt: skip
+def test_a_rule_about_the_current_time_is_refused_since_every_write_would_fail(backend: Any, expression: str) -> None:
+    for options in (
+        {"checks": (SqlCheck("ck", expression, "a"),)},
+        {"indexes": (Index("ix", ("a",), where=expression),)},
+    ):
+        with pytest.raises(ConfigurationError, match="current time"):
+            backend.check([table(column("a"), **options)])
+    with pytest.raises(ConfigurationError, match="current time"):
+        backend.check([table(column("a"), column("b", generated=expression))])
+
+
+def test_a_rule_may_compute_with_times(plain: Any, create: Any) -> None:
+    rule = "a = date(a) AND a < date(a, '+1 day') AND strftime('%Y', a) < 'now' AND \"time\" > 0"
+    create(table(column("a", types.Text()), column("time"), checks=(SqlCheck("ck", rule),)))
+    assert accepts(plain, "2026-01-01", 1)
+    assert not accepts(plain, "2026-01-01 05:00:00", 1)
+
+
+@pytest.mark.parametrize(
     "options",
     [
         {"checks": (SqlCheck("ck", "no_such_column > 0"),)},

@@ -29,7 +29,7 @@ from ff_storage.core.tables import (
 )
 from ff_storage.sqlite import values
 from ff_storage.sqlite.defaults import default_clause
-from ff_storage.sqlite.fragments import read_fragment, stored_form
+from ff_storage.sqlite.fragments import read_rule, stored_form
 from ff_storage.sqlite.tokens import MAX_TEXT
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def create_index(index: Index, table: Table, dialect: Dialect, place: Place = "m
     if index.live_only and table.deleted_at:
         predicates.append(f"{quote(table.deleted_at)} IS NULL")
     if index.where is not None:
-        where = stored_form(read_fragment(index.where, f"the predicate of the index {index.name}"), table, dialect)
+        where = stored_form(read_rule(index.where, f"the predicate of the index {index.name}"), table, dialect)
         predicates.append(f"({where})")
     columns = ", ".join(map(quote, index.columns))
     statement = (
@@ -111,7 +111,7 @@ def _column(column: Column, table: Table, dialect: Dialect) -> str:
 
 
 def _generated(column: Column, table: Table, dialect: Dialect) -> str:
-    fragment = read_fragment(column.generated or "", f"the db_generated of {table.name}.{column.name}")
+    fragment = read_rule(column.generated or "", f"the db_generated of {table.name}.{column.name}")
     if isinstance(column.type, types.Decimal):
         raise fragment.refused(
             "gives a Decimal, which SQLite stores in another form than an expression gives it",
@@ -154,7 +154,7 @@ def _check(check: Check, table: Table, dialect: Dialect) -> str:
         choices = ", ".join(_literal(value, column, dialect) for value in check.values)
         return f"{dialect.quote(check.column)} IN ({choices})"
     where = f"{table.name}.{check.column}" if check.column else table.name
-    return stored_form(read_fragment(check.expression, f"the db_check of {where}"), table, dialect)
+    return stored_form(read_rule(check.expression, f"the db_check of {where}"), table, dialect)
 
 
 def _literal(value: Any, column: Column, dialect: Dialect) -> str:

@@ -26,6 +26,10 @@ _BEFORE = frozenset({"(", ",", "AND", "OR", "NOT", "WHEN", "THEN", "ELSE"})
 _BEHIND = frozenset({")", ",", "AND", "OR", "WHEN", "THEN", "ELSE", "END"})
 """What binds less tightly than a comparison: between two of these a comparison stands alone."""
 
+_TIME_FUNCTIONS = frozenset({"date", "time", "datetime", "julianday", "unixepoch", "strftime", "timediff"})
+_MOVING = frozenset({"now", "localtime", "utc"})
+"""Arguments of those functions whose result depends on when or where they are called."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
@@ -55,6 +59,26 @@ def read_fragment(text: str, what: str) -> Fragment:
         raise fragment.refused("is empty", "leave it out")
     if any(token.text == ";" for token in tokens):
         raise fragment.refused("holds more than an expression", "take out the semicolon")
+    return fragment
+
+
+def read_rule(text: str, what: str) -> Fragment:
+    """`read_fragment` for what must give the same for the same row: a CHECK, a generated column, a predicate.
+
+    SQLite creates a rule that asks for the current time and then fails at every write, so it is refused here.
+    """
+    fragment = read_fragment(text, what)
+    pairs = partners(fragment.tokens)
+    for index, token in enumerate(fragment.tokens):
+        if token.kind in {"word", "quoted"} and fold(token.name) in _TIME_FUNCTIONS and index + 1 in pairs:
+            arguments = fragment.tokens[index + 2 : pairs[index + 1]]
+            words = {fold(argument.name) for argument in arguments if argument.kind in {"string", "quoted"}}
+            commas = sum(argument.text == "," for argument in arguments)
+            if not arguments or words & _MOVING or (fold(token.name) == "strftime" and not commas):
+                raise fragment.refused(
+                    "asks for the current time, which SQLite allows in no rule about a row",
+                    "check it in Python, or compare with a column that holds the time",
+                )
     return fragment
 
 
