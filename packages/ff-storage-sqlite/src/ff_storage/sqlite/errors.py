@@ -87,6 +87,9 @@ def _of_sqlite(error: Exception, failure: Exception | None) -> StorageError:
     code: int = getattr(error, "sqlite_errorcode", 0)
     primary = code & 0xFF
     details = {"sqlite_errorname": getattr(error, "sqlite_errorname", "")}
+    if failure is not None:
+        # SQLite's own message is about the function, or for an OverflowError about something else.
+        return QueryError("a function of ff-storage failed in the statement", found=str(failure), details=details)
     if primary == sqlite3.SQLITE_CONSTRAINT:
         if code == _CONSTRAINT_DATATYPE:
             return QueryError(message, remedy="the table is STRICT: bind a value of the column's type", details=details)
@@ -96,8 +99,6 @@ def _of_sqlite(error: Exception, failure: Exception | None) -> StorageError:
         return kind(message, remedy=remedy, details=details)
     if primary == sqlite3.SQLITE_TOOBIG:
         return LimitExceededError(message, remedy="SQLite stores values of at most 1,000,000,000 bytes")
-    if failure is not None and "user-defined" in message:
-        return QueryError(message, found=str(failure), details=details)
     if message == "integer overflow":
         return QueryError(
             message, remedy="the sum does not fit 64 bits; sum a Float, or fewer rows at a time", details=details

@@ -190,6 +190,7 @@ class Session:
         return None
 
     def _fail(self, error: Exception) -> NoReturn:
+        # A function fails within the statement that calls it, so what is noted belongs to this error.
         failure, self._failure = self._failure, None
         raise translated(error, failure)
 

@@ -95,16 +95,16 @@ def canonical(type_: types.ColumnType) -> Check:
 # --- text and bytes --------------------------------------------------------------------------------------------------
 
 
-def text(max_length: int | None = None) -> Check:
-    """Unicode text without NUL and lone surrogates, of at most `max_length` code points."""
-    # Below this length the text cannot exceed MAX_BYTES, so that the common case is one comparison.
-    limit = MAX_BYTES // 4 if max_length is None else min(max_length, MAX_BYTES // 4)
+def text(max_length: int | None = None, max_bytes: int = MAX_BYTES) -> Check:
+    """Unicode text without NUL and lone surrogates, of at most `max_length` code points and `max_bytes` of UTF-8."""
+    # Below this length the text cannot exceed max_bytes, so that the common case is one comparison.
+    limit = max_bytes // 4 if max_length is None else min(max_length, max_bytes // 4)
 
     def check(value: Any) -> Any:
         if type(value) is not str:
             value = _real_str(value)
         if len(value) > limit:
-            _check_length(value, max_length)
+            _check_length(value, max_length, max_bytes)
         if not value.isascii():
             _check_unicode(value)
         if "\0" in value:
@@ -120,13 +120,16 @@ def _real_str(value: Any) -> str:
     raise refuse(value, "a str")
 
 
-def _check_length(value: str, max_length: int | None) -> None:
+def _check_length(value: str, max_length: int | None, max_bytes: int) -> None:
     if max_length is not None and len(value) > max_length:
         raise InvalidValueError(
             f"text of at most {max_length} characters is expected", found=f"{len(value)} characters"
         )
-    if len(value) > MAX_BYTES or len(value.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        raise LimitExceededError(f"text of at most {MAX_BYTES} bytes is expected", found=f"{len(value)} characters")
+    size = 0
+    for start in range(0, len(value), 2**20):  # in pieces, so that a text of a gigabyte is not copied
+        size += len(value[start : start + 2**20].encode("utf-8", "surrogatepass"))
+        if size > max_bytes:
+            raise LimitExceededError(f"text of at most {max_bytes} bytes is expected", found=f"{len(value)} characters")
 
 
 def _check_unicode(value: str) -> None:
