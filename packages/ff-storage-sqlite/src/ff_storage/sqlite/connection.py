@@ -142,9 +142,9 @@ class SQLiteConnection:
 
     def terminate(self) -> None:
         """Close it without waiting: the thread does it as soon as it can."""
+        self._session.interrupt()
         if not self._closed:
             self._closed = True
-            self._session.interrupt()
             self._worker.stop(self._session.close)
 
 

@@ -12,13 +12,13 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 from urllib.parse import quote
 
-from ff_storage.core.errors import ConnectionFailure, ConnectionLost
+from ff_storage.core.errors import ConnectionFailure, ConnectionLost, QueryError
 from ff_storage.sqlite import functions
 from ff_storage.sqlite.errors import DRIVER_ERRORS, is_busy, translated
 
@@ -153,7 +153,7 @@ class Session:
         self.fetch("SAVEPOINT ff_many" if nested else "BEGIN IMMEDIATE", ())
         try:
             try:
-                count = self._cursor.executemany(text, parameters).rowcount
+                count = self._cursor.executemany(text, self._until_canceled(parameters)).rowcount
             except DRIVER_ERRORS as error:
                 self._fail(error)
             if nested:
@@ -164,6 +164,14 @@ class Session:
             self._undo(nested)
             raise
         return count
+
+    def _until_canceled(self, parameters: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+        # An interrupt almost never meets one of many short statements while it runs.
+        canceled = self._canceled.is_set
+        for each in parameters:
+            if canceled():
+                raise QueryError("the statement was canceled")
+            yield each
 
     def _undo(self, nested: bool) -> None:
         if self._connection.in_transaction:  # some errors end the transaction

@@ -21,6 +21,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, TypeAlias
 
+from ff_storage.core.errors import ConnectionLost
+
 Job: TypeAlias = "tuple[asyncio.Future[Any] | None, Callable[..., Any], tuple[Any, ...]]"
 """Without a future it is the last one, and nobody waits for it."""
 
@@ -30,11 +32,12 @@ logger = logging.getLogger("ff_storage.sqlite")
 class Worker:
     """Runs jobs one after the other in their order. Made in the loop that it serves."""
 
-    __slots__ = ("__weakref__", "_channel", "_jobs", "_loop")
+    __slots__ = ("__weakref__", "_channel", "_jobs", "_loop", "_stopped")
 
     def __init__(self, name: str) -> None:
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[Job] = SimpleQueue()
+        self._stopped = False
         self._channel = _Channel(self._loop)
         # The thread must not keep a forgotten worker alive, so it knows only the queue and the channel.
         threading.Thread(target=_run, args=(self._jobs, self._channel), name=name, daemon=True).start()
@@ -43,14 +46,18 @@ class Worker:
     def submit(self, function: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
         """Have the thread call `function`; the future gets what it returns or raises.
 
-        A job whose future is cancelled before the thread gets to it is never run.
+        A job whose future is cancelled before the thread gets to it is never run; none is taken after `stop`.
         """
         future = self._loop.create_future()
-        self._jobs.put((future, function, arguments))
+        if self._stopped:
+            future.set_exception(_stopped())
+        else:
+            self._jobs.put((future, function, arguments))
         return future
 
     def stop(self, last: Callable[[], object] | None = None) -> None:
         """Let the thread end after the jobs that it has, and after calling `last`, for which nobody waits."""
+        self._stopped = True
         self._jobs.put((None, last or _nothing, ()))
 
 
@@ -123,6 +130,12 @@ class _Channel:
     def __del__(self) -> None:
         # For a loop that was closed before it could call `_finish`.
         self._close_pipe()
+
+
+def _stopped() -> ConnectionLost:
+    error = ConnectionLost("the connection is closed")
+    error.sent = False
+    return error
 
 
 def _nothing() -> None:

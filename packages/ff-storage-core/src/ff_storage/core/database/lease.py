@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ff_storage.core import program as programs
 from ff_storage.core.database.connection import Connection, IsolationLevel
 from ff_storage.core.database.executor import Bind, Executor
-from ff_storage.core.errors import ConcurrentUseError, PoolError
+from ff_storage.core.errors import ConcurrentUseError, PoolError, QueryTimeout
 from ff_storage.core.program import Command, Execute, ExecuteMany, Fetch, Program, Row
 
 if TYPE_CHECKING:
@@ -35,6 +35,11 @@ class Member:
         self.idle_since = born
         self.dirty = False
         self.owner: asyncio.Task[Any] | None = None
+
+
+def has_ended(error: BaseException) -> bool:
+    """Whether a statement that raised `error` is surely over: not when its caller was canceled, or timed out."""
+    return isinstance(error, Exception) and not isinstance(error, QueryTimeout)
 
 
 class Lease(Executor):
@@ -76,13 +81,13 @@ class Lease(Executor):
         connection = self.member.connection
         if raw is not None and not connection.keeps_session(raw):
             self.member.dirty = True
+        deadlines = self.pool.deadlines
         self.busy = True
         try:
-            return await function(connection)
-        except Exception:
-            raise
-        except BaseException:
-            self.abandon()
+            return await (function(connection) if deadlines is None else deadlines.run(function(connection)))
+        except BaseException as error:
+            if not has_ended(error):
+                self.abandon()
             raise
         finally:
             self.busy = False
@@ -118,7 +123,7 @@ class Lease(Executor):
         """Return the connection to the pool; `error` is what ended the work on it."""
         if not self._returned:
             self._returned = True
-            if self.busy or (error is not None and not isinstance(error, Exception)):
+            if self.busy or (error is not None and not has_ended(error)):
                 self.abandon()
             self.member.owner = None
             self.pool.take_back(self.member, clean=not self.broken)

@@ -22,14 +22,15 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import TracebackType
 from typing import Any, ClassVar, Final, Self, TypeVar
 
 from ff_storage.core import program as programs
 from ff_storage.core.database.connection import Connection, IsolationLevel
+from ff_storage.core.database.deadlines import Deadlines
 from ff_storage.core.database.executor import Executor
-from ff_storage.core.database.lease import Lease, Member, Performer
+from ff_storage.core.database.lease import Lease, Member, Performer, has_ended
 from ff_storage.core.database.transaction import Transaction, ambient, detached, in_any
 from ff_storage.core.errors import (
     ConfigurationError,
@@ -58,8 +59,9 @@ class PoolSettings:
     """The limits of a pool; times in seconds, None for no limit.
 
     `acquire_timeout` bounds the wait for a connection, `max_waiting` the number of callers that wait,
-    `connect_timeout` the opening of one connection, `reset_timeout` its cleaning. A connection that was idle for
-    `check_after` is checked before it is given out, one older than `max_age` is replaced.
+    `connect_timeout` the opening of one connection, `query_timeout` each statement, `reset_timeout` the cleaning of a
+    connection. One that was idle for `check_after` is checked before it is given out, one older than `max_age` is
+    replaced.
     """
 
     min_size: int = 1
@@ -67,6 +69,7 @@ class PoolSettings:
     acquire_timeout: float | None = 30.0
     max_waiting: int | None = None
     connect_timeout: float | None = 10.0
+    query_timeout: float | None = None
     reset_timeout: float | None = 5.0
     check_after: float | None = 30.0
     max_age: float | None = 3600.0
@@ -76,10 +79,10 @@ class PoolSettings:
             raise ConfigurationError("max_size must be at least 1", found=repr(self.max_size))
         if not 0 <= self.min_size <= self.max_size:
             raise ConfigurationError("min_size must be between 0 and max_size", found=repr(self.min_size))
-        for name in ("acquire_timeout", "connect_timeout", "reset_timeout", "check_after", "max_age", "max_waiting"):
-            value = getattr(self, name)
+        for field in fields(self):
+            value = getattr(self, field.name)
             if value is not None and not value >= 0:
-                raise ConfigurationError(f"{name} must not be negative", found=repr(value))
+                raise ConfigurationError(f"{field.name} must not be negative", found=repr(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,7 @@ class Pool(Executor):
         self._opening = 0
         self._coming = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self.deadlines: Deadlines | None = None
         self._closed: asyncio.Future[None] | None = None
         self._aging = settings.check_after is not None or settings.max_age is not None
         self._opened = self._discarded = self._timeouts = 0
@@ -136,9 +140,10 @@ class Pool(Executor):
             return await transaction.fetch(text, parameters)
         member = self._take() or await self._wait(self._settings.acquire_timeout)
         try:
-            rows = await member.connection.fetch(text, parameters)
+            statement = member.connection.fetch(text, parameters)
+            rows = await (statement if self.deadlines is None else self.deadlines.run(statement))
         except BaseException as error:
-            self.take_back(member, clean=isinstance(error, Exception))
+            self.take_back(member, clean=has_ended(error))
             raise
         self._give(member)
         return rows
@@ -151,9 +156,10 @@ class Pool(Executor):
         if raw is not None and not member.connection.keeps_session(raw):
             member.dirty = True
         try:
-            result = await function(member.connection)
+            statement = function(member.connection)
+            result = await (statement if self.deadlines is None else self.deadlines.run(statement))
         except BaseException as error:
-            self.take_back(member, clean=isinstance(error, Exception))
+            self.take_back(member, clean=has_ended(error))
             raise
         self.take_back(member)
         return result
@@ -206,6 +212,8 @@ class Pool(Executor):
         self._loop = asyncio.get_running_loop()
         self._closed = self._loop.create_future()
         self._state = _OPEN
+        if self._settings.query_timeout is not None:
+            self.deadlines = Deadlines(self._settings.query_timeout)
         first: list[asyncio.Future[Member]] = []
         try:
             for _ in range(self._settings.min_size):
@@ -494,41 +502,45 @@ class Pool(Executor):
 
     async def _check(self, member: Member) -> None:
         """Deliver an idle connection if it is sound and young, else discard it."""
-        sound = False
+        max_age = self._settings.max_age
         try:
-            max_age = self._settings.max_age
-            if max_age is None or time.monotonic() - member.born <= max_age:
+            young = max_age is None or time.monotonic() - member.born <= max_age
+            if young:
                 async with asyncio.timeout(self._settings.connect_timeout):
                     await member.connection.ping()
-                    sound = not member.connection.is_closed
-        except (DatabaseError, TimeoutError) as error:
-            logger.info("an idle connection was found broken: %s", error)
-        finally:
+        except BaseException as error:
             self._coming -= 1
-            if sound:
-                self._give(member)
-            else:
-                self._reject(member)
+            self._reject(member, error)
+            return
+        self._coming -= 1
+        if young and not member.connection.is_closed:
+            self._give(member)
+        else:
+            self._discard(member)
 
     async def _clean(self, member: Member) -> None:
         """Reset a connection and deliver it, or discard it."""
-        sound = False
         try:
             async with asyncio.timeout(self._settings.reset_timeout):
-                sound = await member.connection.reset(dirty=member.dirty) and not member.connection.is_closed
-        except (DatabaseError, TimeoutError) as error:
-            logger.info("a connection could not be reset: %s", error)
-        finally:
-            if sound:
-                member.dirty = False
-                self._give(member)
-            else:
-                self._reject(member)
+                restored = await member.connection.reset(dirty=member.dirty)
+        except BaseException as error:
+            self._reject(member, error)
+            return
+        if restored and not member.connection.is_closed:
+            member.dirty = False
+            self._give(member)
+        else:
+            self._discard(member)
 
-    def _reject(self, member: Member) -> None:
+    def _reject(self, member: Member, error: BaseException) -> None:
         """Discard a connection of which nothing may be expected, an orderly end included."""
         member.connection.terminate()
         self._discard(member)
+        if not isinstance(error, Exception):
+            raise error
+        logger.info(
+            "a connection is discarded: %s", error, exc_info=not isinstance(error, DatabaseError | TimeoutError)
+        )
 
     async def _close(self, connection: Connection) -> None:
         try:

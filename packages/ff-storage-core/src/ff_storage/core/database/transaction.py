@@ -170,11 +170,11 @@ class _Work:
 
     async def commit(self) -> None:
         """Commit; raises what failed, after rolling back."""
-        if len(self.levels) > 1:
-            raise SavepointError("a transaction is committed outside its savepoints", remedy="leave them first")
         try:
             self._check(self.levels[0])
-        except TransactionAborted:
+            if len(self.levels) > 1:
+                raise SavepointError("a transaction is committed outside its savepoints", remedy="leave them first")
+        except TransactionError:
             await self.rollback()
             raise
         try:
