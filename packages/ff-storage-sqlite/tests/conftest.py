@@ -89,7 +89,7 @@ class CancelAt:
             try:
                 value = yield future
                 step = self.coroutine.send
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - it goes on into the coroutine
                 value, step = error, self.coroutine.throw
 
 
@@ -100,8 +100,8 @@ Sweep = Callable[[Callable[[], Coroutine[Any, Any, Any]], Callable[[str], Awaita
 def sweep(request: pytest.FixtureRequest) -> Sweep:
     """Run a coroutine again and again, canceled at its first, second, … await, until it completes.
 
-    After each run `check` gets the outcome: `canceled` or `completed`. A cancellation that is swallowed or replaced, and
-    a hang, fail the test. Returns the number of awaits.
+    After each run `check` gets the outcome: `canceled` or `completed`. A cancellation that is swallowed or replaced,
+    and a hang, fail the test. Returns the number of awaits.
     """
 
     async def run(make: Callable[[], Coroutine[Any, Any, Any]], check: Callable[[str], Awaitable[None]]) -> int:

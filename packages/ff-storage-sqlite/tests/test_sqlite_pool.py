@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
+import contextlib
 import multiprocessing
 import sqlite3
 import threading
@@ -320,10 +320,10 @@ async def test_a_database_file_that_vanished_is_noticed(path: Path) -> None:
     async with SQLitePool(path, check_after=0) as pool:
         await pool.execute("CREATE TABLE t (id INTEGER) STRICT")
         await pool.fetch_val("SELECT count(*) FROM t")
-        path.unlink()
+        await asyncio.to_thread(path.unlink)
         with pytest.raises(ConnectionFailure):
             await pool.fetch_val("SELECT count(*) FROM t")
-        assert not path.exists(), "no empty database was put in its place"
+        assert not await asyncio.to_thread(path.exists), "no empty database was put in its place"
 
 
 async def test_an_old_connection_is_replaced(path: Path) -> None:
@@ -456,7 +456,8 @@ async def test_the_last_connection_leaves_one_whole_file(path: Path) -> None:
         await pool.execute("CREATE TABLE t (id INTEGER) STRICT")
         await pool.execute("INSERT INTO t VALUES (1)")
     assert [file.name for file in path.parent.iterdir()] == [path.name]
-    assert sqlite3.connect(path).execute("SELECT * FROM t").fetchall() == [(1,)]
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        assert database.execute("SELECT * FROM t").fetchall() == [(1,)]
 
 
 # --- loops and processes ---------------------------------------------------------------------------------------------
@@ -486,8 +487,6 @@ def test_a_pool_belongs_to_its_loop(path: Path) -> None:
             assert await use() == 1
 
     asyncio.run(both())
-    del pool
-    gc.collect()
 
 
 def use_in_a_child(pool: SQLitePool, answers: Any) -> None:

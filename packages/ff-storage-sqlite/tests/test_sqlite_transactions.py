@@ -288,15 +288,14 @@ async def test_a_savepoint_can_be_ended_within_its_block(pool: SQLitePool) -> No
 
 
 async def test_ending_an_outer_savepoint_ends_the_inner(pool: SQLitePool) -> None:
-    async with pool.transaction() as tx:
-        async with tx.savepoint() as outer:
-            async with tx.savepoint() as inner:
-                await add(tx, 1)
-                await outer.rollback()
-                assert not inner.is_active
-                with pytest.raises(SavepointAlreadyReleased):
-                    await inner.release()
-            await add(tx, 2)
+    async with pool.transaction() as tx, tx.savepoint() as outer:
+        async with tx.savepoint() as inner:
+            await add(tx, 1)
+            await outer.rollback()
+            assert not inner.is_active
+            with pytest.raises(SavepointAlreadyReleased):
+                await inner.release()
+        await add(tx, 2)
     assert await ids(pool) == [2]
 
 

@@ -6,6 +6,8 @@ import datetime as dt
 import decimal
 import sqlite3
 import uuid
+from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from typing import Any
 
@@ -22,9 +24,27 @@ from ff_storage.sqlite.values import decimal_key, decimal_number
 dialect = SQLiteDialect()
 
 
+@pytest.fixture
+def failures() -> list[Exception]:
+    return []
+
+
+@pytest.fixture
+def database(failures: list[Exception]) -> Iterator[sqlite3.Connection]:
+    """A database in memory with the functions of the part."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        register(connection, failures.append)
+        yield connection
+
+
+def selected(sql: str, *parameters: Any) -> Any:
+    with closing(sqlite3.connect(":memory:")) as database:
+        return database.execute(sql, parameters).fetchone()[0]
+
+
 def stored(type_: types.ColumnType, value: Any) -> Any:
     """The value after a trip through SQLite, as SQLite holds it."""
-    return sqlite3.connect(":memory:").execute("SELECT ?", (dialect.encoder(type_)(value),)).fetchone()[0]
+    return selected("SELECT ?", dialect.encoder(type_)(value))
 
 
 def round_trip(type_: types.ColumnType, value: Any) -> Any:
@@ -123,9 +143,8 @@ SCALARS: list[tuple[types.ColumnType, st.SearchStrategy[Any]]] = [
 
 @pytest.mark.parametrize(("type_", "strategy"), SCALARS, ids=[repr(type_) for type_, _ in SCALARS])
 def test_every_value_comes_back_and_orders_as_it_does(
-    type_: types.ColumnType, strategy: st.SearchStrategy[Any]
+    type_: types.ColumnType, strategy: st.SearchStrategy[Any], database: sqlite3.Connection
 ) -> None:
-    database = sqlite3.connect(":memory:")
     encode, decode = dialect.encoder(type_), dialect.decoder(type_)
 
     @given(st.lists(strategy, min_size=1, max_size=20))
@@ -195,22 +214,10 @@ def test_a_decimal_key_never_drops_digits(number: int) -> None:
 )
 def test_a_literal_is_the_stored_form(value: Any, type_: types.ColumnType) -> None:
     text = dialect.literal(value, type_)
-    assert sqlite3.connect(":memory:").execute(f"SELECT {text}").fetchone()[0] == dialect.encoder(type_)(value)
+    assert selected(f"SELECT {text}") == dialect.encoder(type_)(value)
 
 
 # --- functions -------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def failures() -> list[Exception]:
-    return []
-
-
-@pytest.fixture
-def database(failures: list[Exception]) -> sqlite3.Connection:
-    connection = sqlite3.connect(":memory:")
-    register(connection, failures.append)
-    return connection
 
 
 def test_case_functions_know_every_script(database: sqlite3.Connection) -> None:
@@ -252,15 +259,15 @@ wide = types.Decimal(38, 10)
 
 @given(st.lists(st.decimals(-(10**22), 10**22, places=10) | st.none(), max_size=20))
 def test_sum_and_mean_of_wide_decimals_are_exact(sample: list[Decimal | None]) -> None:
-    connection = sqlite3.connect(":memory:")
-    register(connection, lambda error: None)
-    connection.execute("CREATE TABLE t (x TEXT)")
     encode, decode = dialect.encoder(wide), dialect.decoder(wide)
     mean = dialect.decoder(types.Decimal(38, 14))
     assert decode is not None
     assert mean is not None
-    connection.executemany("INSERT INTO t VALUES (?)", [(None if x is None else encode(x),) for x in sample])
-    total, average = connection.execute("SELECT ff_decimal_sum(x), ff_decimal_avg(x) FROM t").fetchone()
+    with closing(sqlite3.connect(":memory:")) as connection:
+        register(connection, lambda error: None)
+        connection.execute("CREATE TABLE t (x TEXT)")
+        connection.executemany("INSERT INTO t VALUES (?)", [(None if x is None else encode(x),) for x in sample])
+        total, average = connection.execute("SELECT ff_decimal_sum(x), ff_decimal_avg(x) FROM t").fetchone()
     numbers = [x for x in sample if x is not None]
     if not numbers:
         assert total is average is None

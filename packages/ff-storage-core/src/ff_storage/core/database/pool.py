@@ -508,7 +508,7 @@ class Pool(Executor):
             if young:
                 async with asyncio.timeout(self._settings.connect_timeout):
                     await member.connection.ping()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again there, unless it is an ordinary one
             self._coming -= 1
             self._reject(member, error)
             return
@@ -523,7 +523,7 @@ class Pool(Executor):
         try:
             async with asyncio.timeout(self._settings.reset_timeout):
                 restored = await member.connection.reset(dirty=member.dirty)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - as above
             self._reject(member, error)
             return
         if restored and not member.connection.is_closed:
