@@ -13,6 +13,7 @@ from ff_storage.core.history.rows import (
     UPDATED_BY,
     insertion,
     key_conditions,
+    key_values,
     written_columns,
 )
 from ff_storage.core.history.strategy import Guard, Key, Values, Write
@@ -63,13 +64,30 @@ class NoHistory:
 
     def update(self, write: Write, key: Key, changes: Values, guard: Guard) -> Program[Row]:
         table = write.table
-        found = key_conditions(write, key)
-        sets = [assignment(table.by_attribute[name], value) for name, value in changes.items()]
-        statement = Update(
-            write.entity, tuple(sets + self._touched(write)), found + guard.conditions, returning=table.columns
+        touched = self._touched(write)
+        shape = (
+            "update",
+            write.entity,
+            tuple(changes),
+            tuple([column.name for column, _ in touched]),
+            tuple([node.key for node in guard.conditions]),
         )
-        compiled = prepare(write.dialect, statement.key, write.scope, lambda: statement)
-        rows: list[Row] = yield Fetch(compiled.text, compiled.bind(statement.values + write.scope.values))
+
+        def statement() -> Update:
+            sets = [assignment(table.by_attribute[name], value) for name, value in changes.items()]
+            where = key_conditions(write, key) + guard.conditions
+            return Update(write.entity, tuple(sets + touched), where, returning=table.columns)
+
+        compiled = prepare(write.dialect, shape, write.scope, statement)
+        # The statement's own values, without making its nodes each time.
+        values = [*changes.values()]
+        for _, node in touched:
+            values += node.values
+        values += key_values(write, key)
+        for node in guard.conditions:
+            values += node.values
+        values += write.scope.values
+        rows: list[Row] = yield Fetch(compiled.text, compiled.bind(values))
         if len(rows) > 1:
             raise AmbiguousRow(
                 f"the key names {len(rows)} rows of {write.entity.name} in different tenants",
@@ -77,7 +95,7 @@ class NoHistory:
             )
         if rows:
             return rows[0]
-        if guard.conditions and (yield from self._exists(write, found)):
+        if guard.conditions and (yield from self._exists(write, key_conditions(write, key))):
             raise ConcurrencyError(
                 f"the {write.entity.name} changed since it was read", remedy="read it again and repeat the change"
             )

@@ -64,17 +64,19 @@ def insertion(write: Write, columns: tuple[Column, ...], *, returning: bool) -> 
 
 def key_conditions(write: Write, key: Key) -> tuple[Expr, ...]:
     """`identity = key`, column by column."""
-    table = write.table
-    if len(key) != len(table.identity):
-        names = ", ".join(table.by_name[name].attribute for name in table.identity)
-        raise InvalidValueError(f"the key of a {write.entity.name} is ({names})", found=f"{len(key)} values")
     return tuple(
-        Comparison("=", write.entity.column(table.by_name[name].attribute), Bound(_present(write, name, value)))
-        for name, value in zip(table.identity, key, strict=True)
+        Comparison("=", write.entity.column(write.table.by_name[name].attribute), Bound(value))
+        for name, value in zip(write.table.identity, key_values(write, key), strict=True)
     )
 
 
-def _present(write: Write, name: str, value: Any) -> Any:
-    if value is None:
-        raise InvalidValueError(f"{write.entity.name}.{name} is part of the key", found="None")
-    return value
+def key_values(write: Write, key: Key) -> Key:
+    """The values of `key_conditions`: the key, when it has every part."""
+    identity = write.table.identity
+    if len(key) != len(identity):
+        names = ", ".join(write.table.by_name[name].attribute for name in identity)
+        raise InvalidValueError(f"the key of a {write.entity.name} is ({names})", found=f"{len(key)} values")
+    for name, value in zip(identity, key, strict=True):
+        if value is None:
+            raise InvalidValueError(f"{write.entity.name}.{name} is part of the key", found="None")
+    return key
