@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ff_storage.core.model.construct import PLAN_SLOT, ROW_SLOT, Plan, Row
-from ff_storage.core.sql.dialect import Convert, Dialect
+from ff_storage.core.model.construct import PLAN_SLOT, ROW_SLOT, Check, Plan, Row
+from ff_storage.core.sql.dialect import Dialect
 from ff_storage.core.tables import Column
 from ff_storage.core.types import Array, Json
 
@@ -27,18 +27,26 @@ def changed_columns(instance: BaseModel, dialect: Dialect) -> dict[str, Any] | N
     if plan is None or plan.dialect is not dialect:
         return None
     row: Row = getattr(instance, ROW_SLOT)
-    if plan.encoders is None:
-        plan.encoders = tuple(dialect.encoder(column.type) for column in plan.columns)
+    if plan.checks is None:
+        plan.checks = tuple(_check(index, column, dialect) for index, column in enumerate(plan.columns))
     values = vars(instance)
     loaded: dict[str, Any] | None = None
     changes: dict[str, Any] = {}
-    for index, (column, raw, encode) in enumerate(zip(plan.columns, row, plan.encoders, strict=True)):
-        value = values.get(column.attribute, _ABSENT)
+    for index, attribute, adapt, as_stored, nested in plan.checks:
+        value = values.get(attribute, _ABSENT)
         if value is _ABSENT:
             continue
-        canonical = _canonical(column, value)
-        if canonical is raw or _is_stored(column, raw, canonical, encode, dialect):
+        raw = row[index]
+        canonical = value if value is None or adapt is None else adapt(value)
+        if canonical is raw:
             continue
+        if raw is not None:
+            if nested:
+                if _same(as_stored(raw), canonical):
+                    continue
+            elif canonical is not None and as_stored(canonical) == raw:
+                continue
+        column = plan.columns[index]
         if plan.rebuilds:
             if loaded is None:
                 original: BaseModel = plan.build(row)
@@ -58,13 +66,15 @@ def _canonical(column: Column, value: Any) -> Any:
     return value if value is None or column.adapt is None else column.adapt(value)
 
 
-def _is_stored(column: Column, raw: Any, canonical: Any, encode: Convert, dialect: Dialect) -> bool:
-    if raw is None:
-        return canonical is None
-    if isinstance(column.type, Json | Array):
-        decode = dialect.decoder(column.type)
-        return _same(decode(raw) if decode else raw, canonical)
-    return canonical is not None and bool(encode(canonical) == raw)
+def _check(index: int, column: Column, dialect: Dialect) -> Check:
+    """How one column is compared: JSON and arrays decoded, everything else encoded, as there are fewer ways to."""
+    nested = isinstance(column.type, Json | Array)
+    as_stored = dialect.decoder(column.type) if nested else dialect.encoder(column.type)
+    return index, column.attribute, column.adapt, as_stored or _itself, nested
+
+
+def _itself(value: Any) -> Any:
+    return value
 
 
 def _same(left: Any, right: Any) -> bool:

@@ -22,6 +22,10 @@ from ff_storage.core.types import Array, Json, Uuid
 
 Row = tuple[Any, ...]
 
+Check = tuple[int, str, Convert | None, Convert, bool]
+"""How to see that a value is still that of the row: index, attribute, the column's `adapt`, then an encoder to the
+stored form or, where the last is true, a decoder from it."""
+
 PLAN_SLOT, ROW_SLOT = "__ff_plan__", "__ff_row__"
 """The slots in which a model class lets its instances remember plan and row; a class without them goes without.
 
@@ -37,7 +41,7 @@ class Plan:
     `readers` turn one driver value each into the field's value; None where they are the same.
     """
 
-    __slots__ = ("build", "columns", "converts", "dialect", "encoders", "model", "readers", "rebuilds", "schema")
+    __slots__ = ("build", "checks", "columns", "converts", "dialect", "model", "readers", "rebuilds", "schema")
 
     def __init__(self, model: type[BaseModel], columns: tuple[Column, ...], dialect: Dialect, schema: ModelSchema):
         self.model = model
@@ -48,7 +52,7 @@ class Plan:
         self.converts: tuple[bool, ...] = ()
         self.rebuilds = False
         self.build: Callable[[Row], Any]
-        self.encoders: tuple[Convert, ...] | None = None
+        self.checks: tuple[Check, ...] | None = None
 
 
 # --- one column -------------------------------------------------------------------------------------------------------
