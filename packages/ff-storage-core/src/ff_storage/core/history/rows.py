@@ -6,6 +6,7 @@ The audit columns (who and when), the tenant and the version are the library's: 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from ff_storage.core.errors import InvalidValueError
@@ -22,6 +23,7 @@ UPDATED_BY: Final = "updated_by"
 DELETED_BY: Final = "deleted_by"
 
 
+@lru_cache(maxsize=1024)
 def managed(table: Table) -> frozenset[str]:
     """The attributes that only the library writes."""
     names = {CREATED_AT, CREATED_BY, UPDATED_AT, UPDATED_BY, DELETED_BY} & table.by_attribute.keys()
@@ -58,8 +60,14 @@ def stamped(write: Write, values: Mapping[str, Any], tenant: Any) -> dict[str, A
 
 def insertion(write: Write, columns: tuple[Column, ...], *, returning: bool) -> Compiled:
     """The compiled INSERT of `columns`; with `returning`, it reads the whole row back."""
-    statement = Insert(write.entity, columns, write.table.columns if returning else ())
-    return prepare(write.dialect, statement.key, write.scope, lambda: statement)
+    table = write.table
+    names = None if columns is table.columns else tuple([column.name for column in columns])
+    return prepare(
+        write.dialect,
+        ("insert", write.entity, names, returning),
+        write.scope,
+        lambda: Insert(write.entity, columns, table.columns if returning else ()),
+    )
 
 
 def key_conditions(write: Write, key: Key) -> tuple[Expr, ...]:

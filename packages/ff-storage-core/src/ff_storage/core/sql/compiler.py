@@ -72,16 +72,21 @@ class Output:
 class Compiled:
     """A statement's text, and how to make its parameters."""
 
-    __slots__ = ("_slots", "outputs", "text")
+    __slots__ = ("_single", "_slots", "outputs", "text")
 
     def __init__(self, text: str, slots: Sequence[Slot], outputs: tuple[Output, ...] = ()) -> None:
         self.text = text
         self.outputs = outputs
         self._slots = tuple(slots)
+        lists = any(slot.size for slot in slots)
+        # Where no parameter is a list, as in most statements: the little that binding them takes.
+        self._single = None if lists else tuple([(slot.position, slot.encode) for slot in slots])
 
     def bind(self, values: Sequence[Any]) -> list[Any]:
         """The driver's parameters for the statement's values followed by the scope's. Raises InvalidValueError."""
         try:
+            if self._single is not None:
+                return [None if (value := values[at]) is None else encode(value) for at, encode in self._single]
             parameters: list[Any] = []
             for index, encode, _, size in self._slots:
                 value = values[index]
