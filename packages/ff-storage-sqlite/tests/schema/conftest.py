@@ -44,7 +44,7 @@ class Plain:
     def facts(self, *tables: str) -> frozenset[Fact]:
         """The facts of tables that no model describes."""
         described = [Table(name=name, schema=None, columns=(), primary_key=()) for name in tables]
-        return self.run(read_facts("main", described))
+        return self.run(read_facts("main", described, {}))
 
 
 @pytest.fixture

@@ -44,9 +44,9 @@ def test_declared_twice_is_equal_in_both_schemas(plain: Any, case: str) -> None:
     text = re.sub("create view [^;]*;", "", script(case)).replace("main.", "")  # a temp view forbids the renaming
     private.script(text.replace("create table", "create temp table"))
     tables = [Table(name=name, schema=None, columns=(), primary_key=()) for name in ("zz", "yy", "pa")]
-    facts = plain.script(script(case)).run(read_facts("main", tables))
-    assert private.run(read_facts("temp", tables)) == facts
-    assert not private.run(read_facts("main", tables))
+    facts = plain.script(script(case)).run(read_facts("main", tables, {}))
+    assert private.run(read_facts("temp", tables, {})) == facts
+    assert not private.run(read_facts("main", tables, {}))
     private.connection.close()
 
 

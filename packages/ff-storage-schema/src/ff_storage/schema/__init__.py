@@ -1,5 +1,19 @@
 """Schema management for ff-storage: the database follows the models."""
 
-from ff_storage.schema.manager import AsyncSchemaManager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ff_storage.schema.manager import AsyncSchemaManager
 
 __all__ = ["AsyncSchemaManager"]
+
+
+if not TYPE_CHECKING:  # hidden, so that a misspelt name is an error for type checkers
+
+    def __getattr__(name: str) -> object:
+        # Loaded when it is asked for: the plugin module lies in this package, and is read with every pool.
+        if name in __all__:
+            from ff_storage.schema.manager import AsyncSchemaManager
+
+            return AsyncSchemaManager
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

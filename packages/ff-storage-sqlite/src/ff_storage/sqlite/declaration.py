@@ -92,10 +92,11 @@ class _Reader:
 
     def accept(self, *keywords: str) -> bool:
         """Pass the keywords if exactly they come next."""
-        if all(self.peek(ahead) == keyword for ahead, keyword in enumerate(keywords)):
-            self.position += len(keywords)
-            return True
-        return False
+        for ahead, keyword in enumerate(keywords):
+            if self.peek(ahead) != keyword:
+                return False
+        self.position += len(keywords)
+        return True
 
     def expect(self, *keywords: str) -> None:
         if not self.accept(*keywords):

@@ -51,8 +51,12 @@ _REFERENCES = (
 )
 
 
-def read_facts(place: Place, tables: Sequence[Table]) -> Program[frozenset[Fact]]:
-    """The facts about those of `tables` that exist in `place`."""
+def read_facts(place: Place, tables: Sequence[Table], known: Known) -> Program[frozenset[Fact]]:
+    """The facts about those of `tables` that exist in `place`.
+
+    `known` is filled with what was read: a table that is equal in the catalogs of two places, which is the rule, is
+    interpreted once.
+    """
     described = {fold(table.name): table for table in tables}
     master: list[Row] = yield Fetch(f"SELECT type, name, tbl_name, sql FROM {place}.sqlite_master")
     texts = {(kind, fold(name)): sql or "" for kind, name, _, sql in master}
@@ -72,7 +76,12 @@ def read_facts(place: Place, tables: Sequence[Table]) -> Program[frozenset[Fact]
         found[row[0]].references[row[1]].append(_Reference(*row[2:]))
     facts = set(_strays(master, described))
     for name, catalog in found.items():
-        facts.update(_Reading(described[fold(name)], catalog).facts)
+        table = described[fold(name)]
+        before, read = known.get(table, (None, ()))
+        if before != catalog:
+            read = _Reading(table, catalog).facts
+            known[table] = catalog, read
+        facts.update(read)
     return frozenset(facts)
 
 
@@ -159,6 +168,10 @@ class _Found:
     def declared_references(self) -> list[list[_Reference]]:
         """In the order of declaration: SQLite numbers foreign keys from the last to the first."""
         return [self.references[number] for number in sorted(self.references, reverse=True)]
+
+
+Known = dict[Table, tuple[_Found | None, Sequence[Fact]]]
+"""What the catalog had about a table, and the facts that it means."""
 
 
 class _Reading:

@@ -16,7 +16,7 @@ from ff_storage.core.program import Execute, Fetch, Program, Row
 from ff_storage.core.tables import ForeignKey, Table
 from ff_storage.sqlite import ddl
 from ff_storage.sqlite.defaults import default_clause
-from ff_storage.sqlite.introspect import read_facts
+from ff_storage.sqlite.introspect import Known, read_facts
 from ff_storage.sqlite.tokens import fold
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class SQLiteSchema:
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect: Final = dialect
+        self._known: Final[Known] = {}
 
     def check(self, tables: Sequence[Table]) -> None:
         """Refuse what SQLite cannot hold: other schemas, reserved names, one name for two things."""
@@ -58,7 +59,7 @@ class SQLiteSchema:
 
     def current(self, tables: Sequence[Table]) -> Program[frozenset[Fact]]:
         """The facts of the database."""
-        return (yield from read_facts("main", tables))
+        return (yield from read_facts("main", tables, self._known))
 
     def desired(self, tables: Sequence[Table]) -> Program[frozenset[Fact]]:
         """The facts that the tables would have; ConfigurationError where SQLite refuses one of them."""
@@ -66,7 +67,7 @@ class SQLiteSchema:
         try:
             for table in tables:
                 yield from self._try(table)
-            facts = yield from read_facts("temp", tables)
+            facts = yield from read_facts("temp", tables, self._known)
         except (DatabaseError, ConfigurationError):
             yield from self._undo()
             raise
