@@ -33,17 +33,14 @@ class Difference:
 
     def __str__(self) -> str:
         owner, _, aspect = self.kind.partition(".")
-        thing = f"{owner.replace('_', ' ')} {self.name}".rstrip()
-        if aspect:
-            thing = f"{aspect} of {thing}"
+        thing = printable(f"{self.table}: the {owner.replace('_', ' ')} {self.name}".rstrip())
         model, database = (None if v is None else printable(v) for v in (self.model, self.database))
-        if model is None:
-            text = f"the {thing} is only in the database: {database}"
-        elif database is None:
-            text = f"the {thing} is only in the model: {model}"
-        else:
-            text = f"the {thing} is {model} in the model and {database} in the database"
-        return f"{printable(self.table)}: {text}"
+        if model is not None and database is not None:
+            return f"{thing} has {aspect} {model} in the model and {database} in the database"
+        side, value = ("database", database) if model is None else ("model", model)
+        if aspect:
+            return f"{thing} has {aspect} {value} only in the {side}"
+        return f"{thing} is only in the {side}: {value}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,12 +124,12 @@ def tables(draw: st.DrawFn, name: str, others: tuple[Table, ...] = ()) -> Table:
             text = draw(HOSTILE)
             expression = f'"{column.name}" <> {quoted(text)} -- {" ".join(text.split())}'
             checks.append(SqlCheck(f"ck_{name}_{column.name}", expression))
-    indexes = []
+    indexes: list[Index] = []
     for number in range(draw(st.integers(0, 3))):
         chosen = draw(st.lists(st.sampled_from([c.name for c in columns]), min_size=1, max_size=3, unique=True))
         where = draw(st.one_of(st.none(), HOSTILE.map(lambda text: f"id > 5 AND {quoted(text)} <> 'x'")))
         indexes.append(Index(f"ix_{name}_{number}", tuple(chosen), draw(st.booleans()), where=where))
-    keys = []
+    keys: list[ForeignKey] = []
     if others and draw(st.booleans()):
         columns.append(Column("ref", Integer(), nullable=True, attribute="ref"))
         actions = st.sampled_from([*Action])
