@@ -128,9 +128,16 @@ def test_flat_lists_of_conditions_do_not_nest(item: Any, dialect: Any) -> None:
 
 def test_deep_and_long_conditions_have_limits(item: Any) -> None:
     condition = item.active
-    with pytest.raises(LimitExceededError, match="100 levels"):  # noqa: PT012 - one of these must be the last
+    with pytest.raises(LimitExceededError, match="100 levels"):
         for _ in range(10_000):
             condition = ~(condition & item.active) | item.active
+    doubled, number = item.active, item.price
+    with pytest.raises(LimitExceededError, match="100,000 parts"):
+        for _ in range(50):
+            doubled = (doubled & item.active) | ~doubled
+    with pytest.raises(LimitExceededError, match="100,000 parts"):
+        for _ in range(50):
+            number = number + number
     with pytest.raises(LimitExceededError, match="10,000"):
         AND(*[item.price == number for number in range(10_001)])
     with pytest.raises(LimitExceededError):

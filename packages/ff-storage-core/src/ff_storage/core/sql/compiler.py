@@ -432,9 +432,9 @@ class Compiler:
         self.comparable(operand, "be compared", type_=type_)
         left = self.write(operand)
         null = f"{left} IS {'NOT ' if node.negated else ''}NULL"
-        if node.size == 0:
+        if node.bucket == 0:
             return null if node.has_null else self.constant(value=node.negated)
-        members = self.members(self._positions[id(node.items)], self._encoder(type_, column), node.size, type_)
+        members = self.members(self._positions[id(node.items)], self._encoder(type_, column), node.bucket, type_)
         text = f"{left} {'NOT ' if node.negated else ''}IN {members}"
         if not node.has_null:
             return text

@@ -3,7 +3,8 @@
 `Product.price > 100`, `F.status == "active"`, `func.sum(F.total)` build nodes; the compiler gives them words. Each
 node carries three things computed once, when it is made: `key`, a hashable description of its *shape* that holds no
 caller's value (so equal shapes share one compiled statement); `values`, those values in the order of the walk; and
-`depth`, which is bounded here so that nothing later recurses without end.
+`depth` and `size`, which are bounded here so that nothing later recurses or grows without end (a node that is used
+twice in each of fifty others is a thousand million million nodes to whoever walks them).
 
 To a type checker an expression has the type of its value: a comparison is a `bool`, a column a `Decimal`. `col` opens
 the methods (`col(Product.name).icontains("x")`), `not_` negates; at run time both are optional.
@@ -32,6 +33,9 @@ T = TypeVar("T")
 
 MAX_DEPTH: Final = 100
 """Levels of nesting; flat AND and OR lists do not nest."""
+
+MAX_NODES: Final = 100_000
+"""Nodes of one expression."""
 
 MAX_TERMS: Final = 10_000
 """Terms of one AND or OR, and elements of one `in_` list times ten."""
@@ -65,11 +69,12 @@ class Entity(Protocol):
 class Expr:
     """A node. Operators and methods make new nodes; nothing is ever changed."""
 
-    __slots__ = ("depth", "key", "values")
+    __slots__ = ("depth", "key", "size", "values")
 
     key: Hashable
     values: tuple[Any, ...]
     depth: int
+    size: int
 
     __hash__ = object.__hash__
 
@@ -226,6 +231,7 @@ class ColumnRef(Expr):
         self.key = _Token()
         self.values = ()
         self.depth = 0
+        self.size = 1
 
     def __repr__(self) -> str:
         return f"{self.entity.name}.{self.column.attribute}"
@@ -247,6 +253,7 @@ class Name(Expr):
         self.key = name
         self.values = ()
         self.depth = 0
+        self.size = 1
 
     def __repr__(self) -> str:
         return f"F.{self.name}"
@@ -261,6 +268,7 @@ class Bound(Expr):
         self.key = _BOUND
         self.values = (value,)
         self.depth = 0
+        self.size = 1
 
     def __repr__(self) -> str:
         return "?"
@@ -284,8 +292,9 @@ class Comparison(Expr):
         self.key = (operator, left.key, right.key)
         self.values = left.values + right.values
         self.depth = (left.depth if left.depth > right.depth else right.depth) + 1  # noqa: FURB136 - max() is a call
-        if self.depth > MAX_DEPTH:
-            raise _too_deep()
+        self.size = left.size + right.size + 1
+        if self.depth > MAX_DEPTH or self.size > MAX_NODES:
+            raise _too_large()
 
     def children(self) -> tuple[Expr, ...]:
         return (self.left, self.right)
@@ -310,7 +319,7 @@ class IsNull(Expr):
         self.negated = negated
         self.key = ("NOTNULL" if negated else "ISNULL", operand.key)
         self.values = operand.values
-        self.depth = _deeper(operand)
+        _measure(self, (operand,))
 
     def children(self) -> tuple[Expr, ...]:
         return (self.operand,)
@@ -319,7 +328,7 @@ class IsNull(Expr):
 class InList(Expr):
     """`operand [NOT] IN (items)`; the items are one value of the node, so the shape knows only their rough number."""
 
-    __slots__ = ("has_null", "items", "negated", "operand", "size")
+    __slots__ = ("bucket", "has_null", "items", "negated", "operand")
 
     def __init__(self, operand: Expr, values: Collection[Any], *, negated: bool = False) -> None:
         if isinstance(values, str | bytes | Expr) or not isinstance(values, Collection):
@@ -333,10 +342,10 @@ class InList(Expr):
         self.items = Bound(items)
         self.negated = negated
         self.has_null = len(items) < len(values)
-        self.size = _bucket(len(items))
-        self.key = ("IN", operand.key, self.size, self.has_null, negated)
+        self.bucket = _bucket(len(items))
+        self.key = ("IN", operand.key, self.bucket, self.has_null, negated)
         self.values = (*operand.values, items)
-        self.depth = _deeper(operand)
+        _measure(self, (operand,))
 
     def children(self) -> tuple[Expr, ...]:
         return (self.operand, self.items)
@@ -356,7 +365,7 @@ class Match(Expr):
         self.pattern = Bound(text)
         self.key = (kind, fold, operand.key)
         self.values = (*operand.values, text)
-        self.depth = _deeper(operand)
+        _measure(self, (operand,))
 
     def children(self) -> tuple[Expr, ...]:
         return (self.operand, self.pattern)
@@ -383,9 +392,9 @@ class Junction(Expr):
             )
         self.operator = operator
         self.terms = tuple(flat)
+        _measure(self, self.terms)
         self.key = (operator, *[term.key for term in flat])
         self.values = tuple([value for term in flat for value in term.values])
-        self.depth = _deeper(*flat)
 
     def children(self) -> tuple[Expr, ...]:
         return self.terms
@@ -403,7 +412,7 @@ class Not(Expr):
         self.operand = operand
         self.key = ("NOT", operand.key)
         self.values = operand.values
-        self.depth = _deeper(operand)
+        _measure(self, (operand,))
 
     def children(self) -> tuple[Expr, ...]:
         return (self.operand,)
@@ -419,7 +428,7 @@ class Call(Expr):
         self.arguments = arguments
         self.key = (function, *[argument.key for argument in arguments])
         self.values = tuple([value for argument in arguments for value in argument.values])
-        self.depth = _deeper(*arguments)
+        _measure(self, arguments)
 
     def children(self) -> tuple[Expr, ...]:
         return self.arguments
@@ -436,7 +445,7 @@ class Aggregate(Expr):
         self.distinct = distinct
         self.key = (function, distinct, argument.key if argument is not None else None)
         self.values = argument.values if argument is not None else ()
-        self.depth = _deeper(argument) if argument is not None else 1
+        _measure(self, () if argument is None else (argument,))
 
     def children(self) -> tuple[Expr, ...]:
         return () if self.argument is None else (self.argument,)
@@ -455,7 +464,7 @@ class Label(Expr):
         self.name = name
         self.key = ("AS", name, operand.key)
         self.values = operand.values
-        self.depth = _deeper(operand)
+        _measure(self, (operand,))
 
     def children(self) -> tuple[Expr, ...]:
         return (self.operand,)
@@ -480,19 +489,22 @@ class Order:
         return self.expression.values
 
 
-def _deeper(*nodes: Expr) -> int:
-    depth = 1
-    for node in nodes:
-        if node.depth >= depth:
-            depth = node.depth + 1
-    if depth > MAX_DEPTH:
-        raise _too_deep()
-    return depth
+def _measure(node: Expr, parts: tuple[Expr, ...]) -> None:
+    """Set the depth and size of a node with these `parts`, before anything is joined that grows with them."""
+    depth = size = 0
+    for part in parts:
+        size += part.size
+        depth = max(depth, part.depth)
+    node.depth = depth + 1
+    node.size = size + 1
+    if node.depth > MAX_DEPTH or node.size > MAX_NODES:
+        raise _too_large()
 
 
-def _too_deep() -> LimitExceededError:
+def _too_large() -> LimitExceededError:
     return LimitExceededError(
-        f"a condition nests more than {MAX_DEPTH} levels deep", remedy="flatten it, or use in_ for many values"
+        f"a condition nests more than {MAX_DEPTH} levels deep, or has more than {MAX_NODES:,} parts",
+        remedy="flatten it, or use in_ for many values",
     )
 
 

@@ -39,7 +39,7 @@ class Scope:
             kind = "one"
             values = tenants.tenants
         else:
-            kind = InList(_ANY, tenants.tenants).size
+            kind = InList(_ANY, tenants.tenants).bucket
             values = (tenants.tenants,) if tenants.tenants else ()
         self.key: Hashable = (kind, include_deleted)
         self.values = values
@@ -52,7 +52,7 @@ class Scope:
 
 
 _ANY = Expr.__new__(Expr)
-_ANY.key, _ANY.values, _ANY.depth = None, (), 0
+_ANY.key, _ANY.values, _ANY.depth, _ANY.size = None, (), 0, 1
 
 
 def capture(tenants: TenantScope | None, *, include_deleted: bool = False) -> Scope:
@@ -98,7 +98,7 @@ def predicates(entity: Entity, scope: Scope) -> ScopePredicate:
     tenant = _ref(entity, table, table.tenant)
     if tenants.strict:
         return ScopePredicate(tenant, live=live)
-    size = InList(_ANY, tenants.tenants).size
+    size = InList(_ANY, tenants.tenants).bucket
     return ScopePredicate(tenant, tenant_list=size, nothing=size == 0, live=live)
 
 

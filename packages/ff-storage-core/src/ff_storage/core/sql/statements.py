@@ -148,6 +148,6 @@ def _unshared(part: Any) -> Any:
     twin = copy.copy(part)
     for owner in type(part).__mro__:
         for slot in getattr(owner, "__slots__", ()):
-            if slot not in ("key", "values", "depth"):
+            if slot not in ("depth", "key", "size", "values"):
                 setattr(twin, slot, _unshared(getattr(part, slot)))
     return twin
