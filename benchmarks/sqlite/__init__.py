@@ -1,0 +1,1 @@
+"""SQLite: one file in WAL mode, the base on the standard library's sqlite3."""
