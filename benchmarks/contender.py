@@ -27,7 +27,10 @@ class Contender(Protocol):
         ...
 
     def make(self, rows: Sequence[Row]) -> list[Any]:
-        """New items, not stored: what an application holds before it inserts. Not timed."""
+        """New items, not stored: what an application holds before it inserts. Not timed.
+
+        `created_at` and `updated_at` are the row's or, where the library writes them, the moment of the insert.
+        """
         ...
 
     async def insert(self, item: Any) -> None:
@@ -43,7 +46,7 @@ class Contender(Protocol):
         ...
 
     def values(self, item: Any) -> Row:
-        """The item's ten values."""
+        """The item's values."""
         ...
 
     async def settings(self) -> dict[str, Any]:

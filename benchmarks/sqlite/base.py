@@ -32,7 +32,7 @@ _PAGE = (
     'ORDER BY "created_at" DESC LIMIT 100'
 )
 _FETCH = f'SELECT {_COLUMNS} FROM "items" WHERE "tenant_id" = ?'
-_INSERT = f'INSERT INTO "items" ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
+_INSERT = f'INSERT INTO "items" ({_COLUMNS}) VALUES ({", ".join("?" * len(Row._fields))})'
 _UPDATE = 'UPDATE "items" SET "quantity" = ?, "updated_at" = ? WHERE "tenant_id" = ? AND "id" = ?'
 
 Work = Callable[[sqlite3.Connection], Any]
@@ -52,6 +52,8 @@ class Item:
     created_at: dt.datetime
     updated_at: dt.datetime
     note: str | None
+    created_by: uuid.UUID | None
+    updated_by: uuid.UUID | None
 
 
 class Thread:
@@ -102,13 +104,13 @@ class Thread:
 
 
 def _item(
-    row: tuple[str, str, str, int, int, int, str, str, str, str | None],
+    row: tuple[str, str, str, int, int, int, str, str, str, str | None, str | None, str | None],
     # as defaults: one local name instead of two look-ups for each value of 10,000 rows
     uuid_: type[uuid.UUID] = uuid.UUID,
     time: Callable[[str], dt.datetime] = dt.datetime.fromisoformat,
     json: Callable[[str], Any] = orjson.loads,
 ) -> Item:
-    key, tenant, name, price, quantity, active, attributes, created, updated, note = row
+    key, tenant, name, price, quantity, active, attributes, created, updated, note, creator, updater = row
     return Item(
         uuid_(key),
         uuid_(tenant),
@@ -120,6 +122,8 @@ def _item(
         time(created + "+00:00"),
         time(updated + "+00:00"),
         note,
+        None if creator is None else uuid_(creator),
+        None if updater is None else uuid_(updater),
     )
 
 
@@ -139,6 +143,8 @@ def _row(item: Item) -> tuple[Any, ...]:
         _text(item.created_at),
         _text(item.updated_at),
         item.note,
+        None if item.created_by is None else str(item.created_by),
+        None if item.updated_by is None else str(item.updated_by),
     )
 
 

@@ -31,6 +31,8 @@ CREATE TABLE "items" (
   "created_at" TEXT NOT NULL,
   "updated_at" TEXT NOT NULL,
   "note" TEXT,
+  "created_by" TEXT,
+  "updated_by" TEXT,
   PRIMARY KEY ("tenant_id", "id")
 ) STRICT;
 """
@@ -47,6 +49,8 @@ CREATE TABLE "items_declared" (
   "created_at" TIMESTAMPTZ NOT NULL,
   "updated_at" TIMESTAMPTZ NOT NULL,
   "note" TEXT,
+  "created_by" UUID,
+  "updated_by" UUID,
   PRIMARY KEY ("tenant_id", "id")
 );
 """
@@ -73,12 +77,14 @@ def _strict(row: Row) -> tuple[Any, ...]:
         row.created_at.replace(tzinfo=None).isoformat(" ", "microseconds"),
         row.updated_at.replace(tzinfo=None).isoformat(" ", "microseconds"),
         row.note,
+        row.created_by,
+        row.updated_by,
     )
 
 
 def _declared(row: Row) -> tuple[Any, ...]:
     strict = _strict(row)
-    return (*strict[:3], float(row.price), *strict[4:7], f"{strict[7]}+00:00", f"{strict[8]}+00:00", row.note)
+    return (*strict[:3], float(row.price), *strict[4:7], f"{strict[7]}+00:00", f"{strict[8]}+00:00", *strict[9:])
 
 
 _STORED = {"items": _strict, "items_declared": _declared}

@@ -41,6 +41,8 @@ class Item(Table, tablename="items_declared"):
     created_at = Timestamptz()
     updated_at = Timestamptz()
     note = Text(null=True)
+    created_by = UUID(null=True, default=None)
+    updated_by = UUID(null=True, default=None)
 
 
 class Piccolo:
@@ -72,9 +74,9 @@ class Piccolo:
 
     async def bulk(self, items: list[Item]) -> None:
         async with self._engine.transaction():
-            # SQLite's limit of 32,766 parameters in one statement, 10 for each row
-            for start in range(0, len(items), 3000):
-                await Item.insert(*items[start : start + 3000])
+            # SQLite's limit of 32,766 parameters in one statement, 12 for each row
+            for start in range(0, len(items), 2500):
+                await Item.insert(*items[start : start + 2500])
 
     async def update(self, item: Item, quantity: int) -> None:
         item.quantity = quantity

@@ -75,6 +75,8 @@ class Item(Base):
     created_at: Mapped[dt.datetime] = mapped_column(UtcText)
     updated_at: Mapped[dt.datetime] = mapped_column(UtcText, onupdate=lambda: dt.datetime.now(dt.UTC))
     note: Mapped[str | None] = mapped_column(Text)
+    created_by: Mapped[uuid.UUID | None] = mapped_column(UuidText)
+    updated_by: Mapped[uuid.UUID | None] = mapped_column(UuidText)
 
 
 class SqlAlchemy:

@@ -53,6 +53,8 @@ class Item(Model):
     created_at = UtcField()
     updated_at = UtcField()
     note = fields.TextField(null=True)
+    created_by = fields.UUIDField(null=True)
+    updated_by = fields.UUIDField(null=True)
 
     class Meta:
         table = "items"
