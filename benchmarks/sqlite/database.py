@@ -17,7 +17,7 @@ from benchmarks.workload import SCRATCH, Row, preload
 PRAGMAS = {"journal_mode": "WAL", "synchronous": "NORMAL", "foreign_keys": "ON"}
 """What every contender's connections are opened with."""
 
-_COMPARED = ("journal_mode", "synchronous", "foreign_keys", "page_size", "cache_size", "mmap_size", "temp_store")
+COMPARED = ("journal_mode", "synchronous", "foreign_keys", "page_size", "cache_size", "mmap_size", "temp_store")
 
 _STRICT = """
 CREATE TABLE "items" (
@@ -62,7 +62,7 @@ def read_settings(connection: sqlite3.Connection) -> dict[str, Any]:
     """The pragmas that decide speed and durability, as the connection has them."""
     cursor = connection.cursor()
     cursor.row_factory = None  # tuples, whatever the library has set
-    return {name: cursor.execute(f"PRAGMA {name}").fetchone()[0] for name in _COMPARED}
+    return {name: cursor.execute(f"PRAGMA {name}").fetchone()[0] for name in COMPARED}
 
 
 def _strict(row: Row) -> tuple[Any, ...]:
