@@ -19,40 +19,50 @@ PRAGMAS = {"journal_mode": "WAL", "synchronous": "NORMAL", "foreign_keys": "ON"}
 
 COMPARED = ("journal_mode", "synchronous", "foreign_keys", "page_size", "cache_size", "mmap_size", "temp_store")
 
+# What the library itself writes for benchmarks.sqlite.ours.Item; its schema sync checks that they are the same.
 _STRICT = """
 CREATE TABLE "items" (
-  "id" TEXT NOT NULL,
-  "tenant_id" TEXT NOT NULL,
-  "name" TEXT NOT NULL,
-  "price" INTEGER NOT NULL,
-  "quantity" INTEGER NOT NULL,
-  "active" INTEGER NOT NULL,
-  "attributes" TEXT NOT NULL,
-  "created_at" TEXT NOT NULL,
-  "updated_at" TEXT NOT NULL,
-  "note" TEXT,
-  "created_by" TEXT,
-  "updated_by" TEXT,
-  PRIMARY KEY ("tenant_id", "id")
+    "id" TEXT NOT NULL,
+    "created_at" TEXT NOT NULL,
+    "updated_at" TEXT NOT NULL,
+    "created_by" TEXT,
+    "updated_by" TEXT,
+    "name" TEXT NOT NULL,
+    "price" INTEGER NOT NULL,
+    "quantity" INTEGER NOT NULL,
+    "active" INTEGER NOT NULL,
+    "attributes" TEXT NOT NULL,
+    "note" TEXT,
+    "tenant_id" TEXT NOT NULL,
+    CONSTRAINT "pk_items" PRIMARY KEY ("tenant_id", "id"),
+    CONSTRAINT "ck_items_name_length" CHECK (length("name") <= 100),
+    CONSTRAINT "ck_items_price_digits" CHECK ("price" BETWEEN -9999999999 AND 9999999999),
+    CONSTRAINT "ck_items_active_bool" CHECK ("active" IN (0, 1))
 ) STRICT;
+CREATE INDEX "idx_items_newest" ON "items" ("tenant_id", "created_at");
 """
 
+# The same with the type names that Piccolo reads; a STRICT table cannot have them.
 _DECLARED = """
 CREATE TABLE "items_declared" (
-  "id" UUID NOT NULL,
-  "tenant_id" UUID NOT NULL,
-  "name" VARCHAR(100) NOT NULL,
-  "price" NUMERIC(10, 2) NOT NULL,
-  "quantity" INTEGER NOT NULL,
-  "active" BOOLEAN NOT NULL,
-  "attributes" JSON NOT NULL,
-  "created_at" TIMESTAMPTZ NOT NULL,
-  "updated_at" TIMESTAMPTZ NOT NULL,
-  "note" TEXT,
-  "created_by" UUID,
-  "updated_by" UUID,
-  PRIMARY KEY ("tenant_id", "id")
+    "id" UUID NOT NULL,
+    "created_at" TIMESTAMPTZ NOT NULL,
+    "updated_at" TIMESTAMPTZ NOT NULL,
+    "created_by" UUID,
+    "updated_by" UUID,
+    "name" VARCHAR(100) NOT NULL,
+    "price" NUMERIC(10, 2) NOT NULL,
+    "quantity" INTEGER NOT NULL,
+    "active" BOOLEAN NOT NULL,
+    "attributes" JSON NOT NULL,
+    "note" TEXT,
+    "tenant_id" UUID NOT NULL,
+    CONSTRAINT "pk_items_declared" PRIMARY KEY ("tenant_id", "id"),
+    CONSTRAINT "ck_items_declared_name_length" CHECK (length("name") <= 100),
+    CONSTRAINT "ck_items_declared_price_digits" CHECK ("price" BETWEEN -99999999.99 AND 99999999.99),
+    CONSTRAINT "ck_items_declared_active_bool" CHECK ("active" IN (0, 1))
 );
+CREATE INDEX "idx_items_declared_newest" ON "items_declared" ("tenant_id", "created_at");
 """
 
 _TABLES = {"items": _STRICT, "items_declared": _DECLARED}
