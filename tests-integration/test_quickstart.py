@@ -1,0 +1,46 @@
+"""The main job of the README, as a newcomer runs it, on the data that is shipped with it."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+QUICKSTART = Path(__file__).parent.parent / "examples" / "quickstart" / "main.py"
+
+
+def run(database: Path) -> str:
+    command = [sys.executable, str(QUICKSTART), "--url", f"sqlite:///{database}"]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def counts(database: Path) -> dict[str, int]:
+    connection = sqlite3.connect(database)
+    try:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: connection.execute(f'SELECT COUNT(*) FROM "{name}"').fetchone()[0] for name in tables}
+    finally:
+        connection.close()
+
+
+def test_loads_everything_and_synchronizes_twice(tmp_path: Path) -> None:
+    database = tmp_path / "flights.db"
+    printed = run(database)
+    assert counts(database) == {
+        "airlines": 16,
+        "airports": 1_458 + 4,
+        "planes": 3_322 + 507,
+        "weather": 26_115,
+        "flights": 11_317,
+    }
+    assert "Stubs: 507 planes for 1,676 flights, 4 airports for 244" in printed
+    assert "52 flights have no tail number" in printed
+    assert printed.count("nothing to change") == 1  # the second sync; the first one made the tables
+
+    again = run(database)
+    assert again.count("nothing to change") == 2
+    assert "has flights already" in again
+    assert counts(database)["flights"] == 11_317
