@@ -162,7 +162,7 @@ async def change(pool: Any) -> None:
     planes, flights = PydanticRepository(Plane, pool), PydanticRepository(Flight, pool)
     early = await Query(Flight).filter(col(Flight.tailnum).is_not_null()).order_by("time_hour").limit(100).execute(pool)
     flown = {flight.tailnum: flight for flight in early}
-    boeing = Query(Plane).filter(Plane.manufacturer == "BOEING", col(Plane.tailnum).in_(flown))
+    boeing = Query(Plane).filter(Plane.manufacturer == "BOEING", col(Plane.tailnum).in_(list(flown)))
     plane = await boeing.order_by(Plane.tailnum).first(pool)
     assert plane is not None  # noqa: S101 - there always is one
     flight = flown[plane.tailnum]
