@@ -44,6 +44,5 @@ def main() -> None:
         options.json.write_text(json.dumps(document(results), indent=2) + "\n")
 
 
-
 if __name__ == "__main__":
     main()

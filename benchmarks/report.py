@@ -78,9 +78,7 @@ def table(results: Results, *, color: bool) -> str:
         rule,
         cells(targets),
     ]
-    noise = [
-        results.cells[base.name, operation.name].ratio for operation in operations
-    ]
+    noise = [results.cells[base.name, operation.name].ratio for operation in operations]
     out += ["", f"  The base against itself: {min(noise):.2f} to {max(noise):.2f}."]
     out += [f"  Left out: {reason}." for reason in results.missing]
     return "\n".join(out)

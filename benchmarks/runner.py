@@ -15,7 +15,6 @@ from benchmarks import child
 from benchmarks.contender import Engine, Entry
 from benchmarks.workload import CHANGE, OPERATIONS, READ, SCRATCH, Operation, Row, rows
 
-
 _ANY_TIME = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 

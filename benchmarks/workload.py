@@ -1,6 +1,6 @@
 """What is measured: one table, 20,000 rows, and six operations.
 
-Ten columns of ten kinds, and `created_by` and `updated_by`, which every model of ff-storage has; nobody fills them here.
+Ten columns of ten kinds, and `created_by` and `updated_by`, which every model of ff-storage has; here they stay empty.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""ff-storage: `PydanticRepository`, `Query` and `bulk_insert`, in a strict tenant scope, with every check switched on."""
+"""ff-storage: `PydanticRepository`, `Query` and `bulk_insert` in a strict tenant scope, with every check on."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
-from ff_storage import AsyncSchemaManager, Field, PydanticModel, PydanticRepository, Query, bulk_insert, col, open_pool
-
 from benchmarks.sqlite.database import COMPARED, PRAGMAS
 from benchmarks.workload import CHANGE, READ, SCRATCH, Row
+from ff_storage import AsyncSchemaManager, Field, PydanticModel, PydanticRepository, Query, bulk_insert, col, open_pool
 
 
 class Item(PydanticModel):
@@ -30,9 +29,7 @@ class FFStorage:
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
-        self._items = {
-            tenant: PydanticRepository(Item, pool, tenant_id=tenant) for tenant in (READ, CHANGE, SCRATCH)
-        }
+        self._items = {tenant: PydanticRepository(Item, pool, tenant_id=tenant) for tenant in (READ, CHANGE, SCRATCH)}
 
     async def get(self, tenant: uuid.UUID, key: uuid.UUID) -> Item | None:
         return await self._items[tenant].get(key)

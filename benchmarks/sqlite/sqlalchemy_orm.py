@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import JSON, Boolean, Integer, String, Text, event, select
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -25,10 +25,10 @@ class UuidText(TypeDecorator[uuid.UUID]):
     impl = String
     cache_ok = True
 
-    def process_bind_param(self, value: uuid.UUID | None, dialect: Any) -> str | None:
+    def process_bind_param(self, value: uuid.UUID | None, dialect: Any) -> str | None:  # noqa: ARG002
         return None if value is None else str(value)
 
-    def process_result_value(self, value: str | None, dialect: Any) -> uuid.UUID | None:
+    def process_result_value(self, value: str | None, dialect: Any) -> uuid.UUID | None:  # noqa: ARG002
         return None if value is None else uuid.UUID(value)
 
 
@@ -38,10 +38,10 @@ class Cents(TypeDecorator[Decimal]):
     impl = Integer
     cache_ok = True
 
-    def process_bind_param(self, value: Decimal | None, dialect: Any) -> int | None:
+    def process_bind_param(self, value: Decimal | None, dialect: Any) -> int | None:  # noqa: ARG002
         return None if value is None else int(value.scaleb(2))
 
-    def process_result_value(self, value: int | None, dialect: Any) -> Decimal | None:
+    def process_result_value(self, value: int | None, dialect: Any) -> Decimal | None:  # noqa: ARG002
         return None if value is None else Decimal(value).scaleb(-2)
 
 
@@ -51,10 +51,10 @@ class UtcText(TypeDecorator[dt.datetime]):
     impl = String
     cache_ok = True
 
-    def process_bind_param(self, value: dt.datetime | None, dialect: Any) -> str | None:
+    def process_bind_param(self, value: dt.datetime | None, dialect: Any) -> str | None:  # noqa: ARG002
         return None if value is None else value.replace(tzinfo=None).isoformat(" ", "microseconds")
 
-    def process_result_value(self, value: str | None, dialect: Any) -> dt.datetime | None:
+    def process_result_value(self, value: str | None, dialect: Any) -> dt.datetime | None:  # noqa: ARG002
         return None if value is None else dt.datetime.fromisoformat(value + "+00:00")
 
 

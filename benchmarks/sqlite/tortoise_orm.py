@@ -23,7 +23,7 @@ class CentsField(Field[Decimal], Decimal):  # type: ignore[misc]  # as Tortoise'
 
     SQL_TYPE = "INTEGER"
 
-    def to_db_value(self, value: Any, instance: Any) -> int | None:
+    def to_db_value(self, value: Any, instance: Any) -> int | None:  # noqa: ARG002
         return None if value is None else int(value.scaleb(2))
 
     def to_python_value(self, value: Any) -> Decimal | None:
@@ -35,7 +35,7 @@ class UtcField(Field[dt.datetime], dt.datetime):
 
     SQL_TYPE = "TEXT"
 
-    def to_db_value(self, value: Any, instance: Any) -> str | None:
+    def to_db_value(self, value: Any, instance: Any) -> str | None:  # noqa: ARG002
         return None if value is None else value.replace(tzinfo=None).isoformat(" ", "microseconds")
 
     def to_python_value(self, value: Any) -> dt.datetime | None:

