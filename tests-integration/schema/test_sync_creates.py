@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 import enum
 import logging
+import sqlite3
 import uuid
 from decimal import Decimal
 from pathlib import Path
@@ -313,6 +314,23 @@ async def test_tables_that_refer_to_each_other_and_to_themselves(pool: Pool) -> 
     assert manager.last_report is not None
     assert manager.last_report.created == ("table c", "table b", "table d", "table a")
     assert await manager.sync_schema(tables[::-1]) == 0
+
+
+async def test_a_table_of_a_module_that_is_not_there(tmp_path: Path) -> None:
+    """Virtual tables whose module another program brings are left alone."""
+    path = tmp_path / "data.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        """
+        CREATE TABLE painters (id TEXT, tenant_id TEXT, PRIMARY KEY (tenant_id, id));
+        PRAGMA writable_schema = ON;
+        INSERT INTO sqlite_master VALUES ('table', 'ghost', 'ghost', 0, 'CREATE VIRTUAL TABLE ghost USING absent (a)');
+        """
+    )
+    connection.close()
+    async with open_pool(f"sqlite:///{path}") as pool:
+        assert await AsyncSchemaManager(pool).sync_schema([Painting]) > 0
+        assert await AsyncSchemaManager(pool).sync_schema([Painting]) == 0
 
 
 # --- arguments -------------------------------------------------------------------------------------------------------

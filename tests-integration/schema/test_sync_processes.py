@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from ff_storage.core.database import open_pool
 from ff_storage.schema import AsyncSchemaManager
@@ -61,7 +62,7 @@ def test_of_eight_processes_one_creates(tmp_path: Path) -> None:
 
 
 async def test_of_eight_tasks_one_creates(tmp_path: Path) -> None:
-    namespace: dict[str, list[object]] = {}
+    namespace: dict[str, Any] = {}
     exec(PROGRAM, namespace)
     async with open_pool(f"sqlite:///{tmp_path / 'data.db'}", max_size=STARTERS, busy_timeout=60.0) as pool:
         managers = [AsyncSchemaManager(pool) for _ in range(STARTERS)]

@@ -109,6 +109,14 @@ def test_an_index_of_another_table_is_one_difference() -> None:
     assert found.differences == (Difference("things", "index.table", "one", "things", "others"),)
 
 
+def test_a_missing_table_whose_index_is_on_another_is_a_difference() -> None:
+    things = table("things", indexes=("one",))
+    desired = facts(*BASE, "index.table one things", "index.columns one a")
+    found = compare([things], desired, facts("index.table one others"))
+    assert found.tables == ()
+    assert found.differences == (Difference("things", "index.table", "one", "things", "others"),)
+
+
 def test_referenced_tables_come_first() -> None:
     tables = [table("a", "b", "c"), table("b", "c"), table("c", "c"), table("d", "nowhere")]
     random.Random(1).shuffle(tables)

@@ -109,6 +109,11 @@ HISTORIES = {
         "create table zz(a int, b int, check(a > 0) check(b > 0) unique(a) constraint x unique(b, a))",
         "create table zz(a int, b int, constraint x unique(b, a), unique(a), check(b > 0), check(a > 0))",
     ),
+    "a name goes on to the clauses behind": (
+        "create table zz(a int constraint k check(a > 0) check(a < 9), constraint j unique(a) check(a <> 5))",
+        """create table zz(a int, constraint k check(a > 0), constraint k check(a < 9), constraint j unique(a),
+        constraint j check(a <> 5))""",
+    ),
     "comments": (
         "create table zz(a int -- the ' first\n, /* ) */ b text /* , c int */ default (lower('X')/* ( */)) -- end",
         "create table zz(a int, b text default (lower( 'X' )))",

@@ -69,8 +69,11 @@ def compare(tables: Sequence[Table], desired: AbstractSet[Fact], current: Abstra
     differences: list[Difference] = []
     for table in tables:
         key = (table.schema or "", table.name)
-        if key not in found:
-            missing.append(table)
+        if not any(fact.kind == "table.kind" for fact in found[key]):
+            if not found[key]:
+                missing.append(table)
+            # Only an index of its own is known, and that is on another table.
+            differences += (Difference(table.full_name, f.kind, f.name, table.name, f.value) for f in found[key])
             continue
         if wanted[key] == found[key]:
             continue

@@ -14,6 +14,7 @@ from ff_storage.schema.compare import printable
 from ff_storage.schema.sync import synchronize
 
 if TYPE_CHECKING:
+    from ff_storage.core.model import PydanticModel
     from ff_storage.core.program import Program
     from ff_storage.core.sql.dialect import Dialect
 
@@ -68,7 +69,7 @@ class AsyncSchemaManager:
 
     async def sync_schema(
         self,
-        models: Iterable[Any],
+        models: Iterable[type[PydanticModel] | Table],
         allow_destructive: bool = False,  # noqa: ARG002  # published; later releases have changes that it allows
         dry_run: bool = False,
     ) -> int:

@@ -201,8 +201,7 @@ def _column(reader: _Reader, declared: TableDeclaration) -> None:
         if reader.accept("CONSTRAINT"):
             name = reader.take().name
             continue
-        _column_clause(reader, declared, column, name)
-        name = ""
+        _column_clause(reader, declared, column, name)  # SQLite lets the name go on to the clauses behind
 
 
 def _column_clause(reader: _Reader, declared: TableDeclaration, column: str, name: str) -> None:
@@ -267,7 +266,6 @@ def _table_clauses(reader: _Reader, declared: TableDeclaration) -> None:
             _ = _deferral(reader, declared)
         else:
             raise UnreadableSQL("a table constraint is not known")
-        name = ""
 
 
 def _key(reader: _Reader, name: str) -> KeyClause:

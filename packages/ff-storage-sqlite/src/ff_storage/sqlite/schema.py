@@ -103,9 +103,11 @@ class SQLiteSchema:
 
     def unresolved(self, keys: Sequence[ForeignKey]) -> Program[list[ForeignKey]]:
         """Those of the foreign keys whose target table or columns the database does not have."""
+        targets = sorted({key.target_table for key in keys})
         existing: list[Row] = yield Fetch(
             "SELECT m.name, x.name FROM main.sqlite_master AS m, pragma_table_xinfo(m.name, 'main') AS x "
-            "WHERE m.type = 'table'"
+            f"WHERE m.type = 'table' AND m.name COLLATE NOCASE IN ({', '.join('?' * len(targets))})",
+            targets,
         )
         columns = {(fold(table), fold(column)) for table, column in existing}
         return [
