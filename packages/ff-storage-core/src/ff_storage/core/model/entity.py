@@ -13,7 +13,7 @@ from ff_storage.core.model.references import resolve_foreign_keys, target_of
 from ff_storage.core.model.registry import Registry, sees
 from ff_storage.core.model.relations import resolve_relationship
 from ff_storage.core.sql.expressions import ColumnRef
-from ff_storage.core.tables import ForeignKey, Table
+from ff_storage.core.tables import ForeignKey, Table, check_identifier
 
 if TYPE_CHECKING:
     from ff_storage.core.model.relationship import Relation, RelationshipConfig
@@ -115,11 +115,12 @@ class ModelEntity:
         return self._table
 
     def column(self, attribute: str) -> ColumnRef:
-        """The one `ColumnRef` of a field. Raises UnknownFieldError with the nearest match."""
+        """The one `ColumnRef` of a field. Raises UnknownFieldError with the nearest match, or IdentifierError."""
         ref = self._columns.get(attribute)
         if ref is None:
             known = self.blueprint.table.by_attribute
             if attribute not in known:
+                check_identifier(attribute, f"a field of {self.name}")
                 raise UnknownFieldError.of(attribute, self.name, known)
             ref = self._columns[attribute] = ColumnRef(self, known[attribute])
         return ref
