@@ -90,6 +90,38 @@ async def run(program: Program[T], executor: AsyncExecutor) -> T:
         program.close()
 
 
+def primed(program: Program[T]) -> Program[T]:
+    """`program`, run up to its first command already.
+
+    What it refuses by itself it refuses here, before anybody has begun a transaction for it. Raises what it raises.
+    """
+    try:
+        command = next(program)
+    except StopIteration as stop:
+        return _finished(stop.value)
+    return _continued(program, command)
+
+
+def _finished(result: T) -> Program[T]:
+    yield from ()
+    return result
+
+
+def _continued(program: Program[T], command: Command) -> Program[T]:
+    try:
+        while True:
+            try:
+                result = yield command
+            except DatabaseError as error:
+                command = program.throw(error)
+            else:
+                command = program.send(result)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]  # StopIteration carries the generator's T untyped
+    finally:
+        program.close()
+
+
 def run_sync(program: Program[T], executor: SyncExecutor) -> T:
     """`run`, for a synchronous executor."""
     try:

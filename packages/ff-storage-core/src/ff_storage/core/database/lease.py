@@ -105,6 +105,7 @@ class Lease(Executor):
         """Drive `program`; with `atomic` in a transaction of its own, unless one is open."""
         if not atomic or self.member.connection.in_transaction:
             return await programs.run(program, Performer(self.call))
+        program = programs.primed(program)
         async with self.transaction() as transaction:
             return await transaction.run(program)
 

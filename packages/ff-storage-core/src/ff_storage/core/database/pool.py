@@ -169,6 +169,7 @@ class Pool(Executor):
         if in_any() is not None and (transaction := ambient(self)) is not None:
             return await transaction.run(program)
         if atomic:
+            program = programs.primed(program)
             async with self.transaction() as transaction:
                 return await transaction.run(program)
         lease = await self.lease()
