@@ -476,8 +476,9 @@ class Order:
     __slots__ = ("descending", "expression", "key", "nulls")
 
     def __init__(self, expression: Expr, *, descending: bool = False, nulls: NullsOrder | None = None) -> None:
-        if nulls not in (None, "FIRST", "LAST"):
-            raise InvalidValueError("nulls must be 'FIRST', 'LAST' or None", found=ascii(nulls)[:100])
+        # It becomes text of the statement, so a str that may say something else than it is will not do.
+        if nulls is not None and (type(nulls) is not str or nulls not in ("FIRST", "LAST")):
+            raise InvalidValueError("nulls must be 'FIRST', 'LAST' or None", found=f"a {type(nulls).__name__}")
         self.expression = expression
         self.descending = descending
         self.nulls = nulls
