@@ -99,6 +99,10 @@ def _of_sqlite(error: Exception, failure: Exception | None) -> StorageError:
         return kind(message, remedy=remedy, details=details)
     if primary == sqlite3.SQLITE_TOOBIG:
         return LimitExceededError(message, remedy="SQLite stores values of at most 1,000,000,000 bytes")
+    if message.startswith(("parser stack overflow", "Expression tree is too large")):
+        return LimitExceededError(
+            "an expression nests deeper than this SQLite takes", found=message, remedy="flatten it; nothing was run"
+        )
     if message == "integer overflow":
         return QueryError(
             message, remedy="the sum does not fit 64 bits; sum a Float, or fewer rows at a time", details=details

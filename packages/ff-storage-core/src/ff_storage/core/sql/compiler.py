@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 from ff_storage.core.errors import ConfigurationError, InvalidValueError, LimitExceededError, UnsupportedFeature
 from ff_storage.core.sql.dialect import Capability, Convert, Dialect
 from ff_storage.core.sql.expressions import (
+    MAX_TERMS,
     Aggregate,
     Arithmetic,
     Bound,
@@ -247,7 +248,7 @@ class Compiler:
         if statement.group_by:
             parts += ["GROUP BY", ", ".join(self.write(node) for node in statement.group_by)]
         if statement.having:
-            parts += ["HAVING", " AND ".join([self._term(node) for node in statement.having])]
+            parts += ["HAVING", joined("AND", [self._term(node) for node in statement.having])]
         if statement.order_by and (
             statement.form == "rows" or statement.limit is not None or statement.offset is not None
         ):
@@ -328,7 +329,9 @@ class Compiler:
     def where(self, entity: Entity, conditions: Iterable[Expr]) -> list[str]:
         """WHERE: the scope of the reference first, then the caller's conditions, each in its own parentheses."""
         terms = [*self.scoped(entity), *[self._term(node) for node in conditions]]
-        return ["WHERE", " AND ".join(terms)] if terms else []
+        if len(terms) > MAX_TERMS:
+            raise LimitExceededError(f"a statement takes at most {MAX_TERMS:,} conditions", found=f"{len(terms):,}")
+        return ["WHERE", joined("AND", terms)] if terms else []
 
     def scoped(self, entity: Entity) -> list[str]:
         """The conditions that keep a reference to `entity` within the scope."""
@@ -445,7 +448,7 @@ class Compiler:
         return f"({self.parameter_list(position, encode, 'in_', size)})"
 
     def write_junction(self, node: Junction) -> str:
-        return f" {node.operator} ".join([self._term(term) for term in node.terms])
+        return joined(node.operator, [self._term(term) for term in node.terms])
 
     def write_not(self, node: Not) -> str:
         return f"NOT ({self.condition(node.operand)})"
@@ -700,6 +703,15 @@ class Compiler:
         for child in node.children():
             self._check_grouped(child, keys)
 
+
+def joined(operator: str, terms: Sequence[str]) -> str:
+    """Terms of one AND or OR. Parsers nest them one in another, so many of them are written in groups."""
+    while len(terms) > _GROUP:
+        terms = [f"({f' {operator} '.join(terms[i : i + _GROUP])})" for i in range(0, len(terms), _GROUP)]
+    return f" {operator} ".join(terms)
+
+
+_GROUP: Final = 100
 
 _ORDERINGS: Final = frozenset({"<", "<=", ">", ">="})
 
