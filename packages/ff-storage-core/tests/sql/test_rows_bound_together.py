@@ -11,7 +11,7 @@ import pytest
 from ff_storage.core.context import TenantScope
 from ff_storage.core.errors import InvalidValueError
 from ff_storage.core.model import PydanticModel
-from ff_storage.core.sql.compiler import Compiled
+from ff_storage.core.sql.compiled import Compiled
 from ff_storage.core.sql.scope import Scope
 from ff_storage.core.sql.statements import Insert
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from ff_storage.core.context import TenantScope
 from ff_storage.core.query import F, Query
-from ff_storage.core.sql import compiler
+from ff_storage.core.sql import compiled
 from ff_storage.core.sql.scope import Scope
 
 STRICT = Scope(TenantScope.of(UUID(int=1)))
@@ -69,7 +69,7 @@ def test_the_kind_of_scope_is_part_of_the_shape(item: Any, dialect: Any) -> None
 
 
 def test_the_cache_is_bounded(item: Any, dialect: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(compiler, "MAX_CACHED", 10)
+    monkeypatch.setattr(compiled, "MAX_CACHED", 10)
     for number in range(30):
         Query(item).select(*[item.name] * (number + 1)).prepare(dialect, STRICT)
     assert len(dialect.statements) <= 10

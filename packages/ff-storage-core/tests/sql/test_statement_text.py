@@ -10,7 +10,7 @@ import pytest
 from ff_storage.core.context import ALL_TENANTS, TenantScope
 from ff_storage.core.errors import TenantNotConfigured
 from ff_storage.core.query import AND, NOT, OR, F, Query, func
-from ff_storage.core.sql.compiler import prepare
+from ff_storage.core.sql.compiled import prepare
 from ff_storage.core.sql.expressions import Bound
 from ff_storage.core.sql.scope import Scope
 from ff_storage.core.sql.statements import Delete, Insert, Update, assignment

@@ -17,7 +17,7 @@ from ff_storage.core.errors import ForeignKeyViolation
 from ff_storage.core.history.none import exists
 from ff_storage.core.history.strategy import Guard, Write, strategy_of
 from ff_storage.core.program import Fetch, Program, Row
-from ff_storage.core.sql.compiler import prepare
+from ff_storage.core.sql.compiled import prepare
 from ff_storage.core.sql.expressions import Bound, Comparison, Expr
 from ff_storage.core.sql.scope import Scope
 from ff_storage.core.sql.statements import Select

@@ -18,7 +18,7 @@ from ff_storage.core.history.rows import (
 )
 from ff_storage.core.history.strategy import Guard, Key, Values, Write
 from ff_storage.core.program import Execute, ExecuteMany, Fetch, Program, Row
-from ff_storage.core.sql.compiler import prepare
+from ff_storage.core.sql.compiled import prepare
 from ff_storage.core.sql.expressions import Arithmetic, Bound, Expr, IsNull
 from ff_storage.core.sql.scope import Scope
 from ff_storage.core.sql.statements import Delete, Select, Update, assignment

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ff_storage.core.errors import InvalidValueError
 from ff_storage.core.history.strategy import Key, Write
-from ff_storage.core.sql.compiler import Compiled, prepare
+from ff_storage.core.sql.compiled import Compiled, prepare
 from ff_storage.core.sql.expressions import Bound, Comparison, Expr
 from ff_storage.core.sql.statements import Insert
 from ff_storage.core.tables import Column, Table

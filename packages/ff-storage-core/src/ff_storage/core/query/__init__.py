@@ -2,6 +2,6 @@
 
 from ff_storage.core.query.builder import Query
 from ff_storage.core.query.bulk import ChunkResult, bulk_insert
-from ff_storage.core.sql.expressions import AND, NOT, OR, F, col, func, not_
+from ff_storage.core.sql.functions import AND, NOT, OR, F, col, func, not_
 
 __all__ = ["AND", "NOT", "OR", "ChunkResult", "F", "Query", "bulk_insert", "col", "func", "not_"]

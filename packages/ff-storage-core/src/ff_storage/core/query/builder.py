@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 from ff_storage.core.context import TenantScope
 from ff_storage.core.errors import ConfigurationError, InvalidValueError, MultipleResultsFound, NoResultFound
 from ff_storage.core.query.results import Build, Prepared, models, objects, target_fields, target_names, tuples
-from ff_storage.core.sql.compiler import remember
+from ff_storage.core.sql.compiled import remember
 from ff_storage.core.sql.expressions import (
     ColumnRef,
     Entity,

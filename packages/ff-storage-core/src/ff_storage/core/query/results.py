@@ -10,7 +10,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from ff_storage.core.errors import ConfigurationError, InvalidValueError, nearest
 from ff_storage.core.model.hydrate import field_reader, rows_builder
-from ff_storage.core.sql.compiler import Compiled, Output
+from ff_storage.core.sql.compiled import Compiled, Output
 from ff_storage.core.sql.dialect import Convert, Dialect
 from ff_storage.core.sql.expressions import Aggregate, ColumnRef, Expr, Label, Name
 

@@ -14,7 +14,7 @@ from ff_storage.core.history.rows import UPDATED_AT, key_conditions, managed
 from ff_storage.core.history.strategy import Guard, Key, Write
 from ff_storage.core.model.hydrate import changed_columns
 from ff_storage.core.program import Fetch, Program, Row
-from ff_storage.core.sql.compiler import prepare
+from ff_storage.core.sql.compiled import prepare
 from ff_storage.core.sql.expressions import Expr, condition
 from ff_storage.core.sql.scope import Stamp
 from ff_storage.core.sql.statements import Select

@@ -29,9 +29,10 @@ from ff_storage.core.query.builder import Query
 from ff_storage.core.query.bulk import ChunkResult, RecordReader, chunks, insert_chunks, insert_separately
 from ff_storage.core.query.results import Prepared, models
 from ff_storage.core.repository.changes import changes_of, encoded, guard_of
-from ff_storage.core.sql.compiler import remember
+from ff_storage.core.sql.compiled import remember
 from ff_storage.core.sql.dialect import Dialect
-from ff_storage.core.sql.expressions import OR, Bound, ColumnRef, Comparison, Expr, Junction
+from ff_storage.core.sql.expressions import Bound, ColumnRef, Comparison, Expr, Junction
+from ff_storage.core.sql.functions import OR
 from ff_storage.core.sql.scope import Scope, Stamp, capture
 from ff_storage.core.sql.statements import Select
 from ff_storage.core.types import Array

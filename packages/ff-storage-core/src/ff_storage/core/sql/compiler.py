@@ -6,11 +6,12 @@ method its own compiler overrides, so each node has one home. Scope is added her
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Final
 
-from ff_storage.core.errors import ConfigurationError, InvalidValueError, LimitExceededError, UnsupportedFeature
+from ff_storage.core.errors import InvalidValueError, LimitExceededError, UnsupportedFeature
+from ff_storage.core.sql.analysis import Analysis
+from ff_storage.core.sql.compiled import Compiled, Output, Slot
 from ff_storage.core.sql.dialect import Capability, Convert, Dialect
 from ff_storage.core.sql.expressions import (
     MAX_TERMS,
@@ -27,7 +28,6 @@ from ff_storage.core.sql.expressions import (
     Junction,
     Label,
     Match,
-    Name,
     Not,
     Order,
     walk,
@@ -36,129 +36,17 @@ from ff_storage.core.sql.scope import Scope, not_configured, predicates
 from ff_storage.core.sql.statements import Delete, Insert, Select, Statement, Update, unshared
 from ff_storage.core.tables import Column
 from ff_storage.core.types import (
-    Array,
     Boolean,
     ColumnType,
     Decimal,
     Float,
     Integer,
-    Json,
     Text,
-    common_number,
     describe,
 )
 
-MAX_CACHED: Final = 4096
-"""Compiled statements a dialect keeps; at the limit the older half goes."""
 
-
-class Slot(NamedTuple):
-    """One parameter: the value at `position`, encoded. With `size`, a list that fills that many parameters."""
-
-    position: int
-    encode: Convert
-    what: str
-    size: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """What a result column holds; `column` is the model's column it comes from unchanged, if any."""
-
-    type: ColumnType
-    column: Column | None = None
-    entity: Entity | None = None
-
-
-class Compiled:
-    """A statement's text, and how to make its parameters."""
-
-    __slots__ = ("_single", "_slots", "outputs", "text")
-
-    def __init__(self, text: str, slots: Sequence[Slot], outputs: tuple[Output, ...] = ()) -> None:
-        self.text = text
-        self.outputs = outputs
-        self._slots = tuple(slots)
-        lists = any(slot.size for slot in slots)
-        # Where no parameter is a list, as in most statements: the little that binding them takes.
-        self._single = None if lists else tuple([(slot.position, slot.encode) for slot in slots])
-
-    def bind(self, values: Sequence[Any]) -> list[Any]:
-        """The driver's parameters for the statement's values followed by the scope's. Raises InvalidValueError."""
-        try:
-            if self._single is not None:
-                return [None if (value := values[at]) is None else encode(value) for at, encode in self._single]
-            parameters: list[Any] = []
-            for index, encode, _, size in self._slots:
-                value = values[index]
-                if size:
-                    encoded = [encode(item) for item in value]
-                    parameters += encoded + encoded[-1:] * (size - len(encoded))
-                else:
-                    parameters.append(None if value is None else encode(value))
-        except InvalidValueError as error:
-            raise self._located(values, error) from error.__cause__
-        return parameters
-
-    def bind_columns(self, columns: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
-        """The parameters of many rows, whose values are given column by column. Raises InvalidValueError.
-
-        A column is encoded in one go, and a value that all its rows share (the tenant, the time) once. Not for
-        statements with list parameters.
-        """
-        encoded: list[Sequence[Any]] = []
-        try:
-            for index, encode, _, _ in self._slots:
-                column = columns[index]
-                first = column[0]
-                if first is column[-1] and len({*map(id, column)}) == 1:
-                    encoded.append([None if first is None else encode(first)] * len(column))
-                else:
-                    encoded.append([None if value is None else encode(value) for value in column])
-        except InvalidValueError:
-            for row in zip(*columns, strict=True):  # the first row at fault is the one to report
-                self.bind(row)
-            raise
-        return list(zip(*encoded, strict=True))
-
-    def _located(self, values: Sequence[Any], error: InvalidValueError) -> InvalidValueError:
-        # Only a failure pays for finding out which parameter it was.
-        for index, encode, what, size in self._slots:
-            value = values[index]
-            for item in value if size else (value,):
-                try:
-                    if item is not None:
-                        encode(item)
-                except InvalidValueError as again:
-                    again.message = f"{what}: {again.message}"
-                    again.args = (again.message,)
-                    return again
-        return error
-
-
-def prepare(dialect: Dialect, key: Any, scope: Scope, make: Callable[[], Statement]) -> Compiled:
-    """The compiled form of the statement that `make` builds, found under `key` and the scope's kind.
-
-    `key` must determine the statement apart from its values.
-    """
-    shape = (key, scope.key)
-    compiled: Compiled | None = dialect.statements.get(shape)
-    if compiled is None:
-        compiled = dialect.compiler(dialect, scope).compile(make())
-        remember(dialect, shape, compiled)
-    return compiled
-
-
-def remember(dialect: Dialect, shape: Any, prepared: Any) -> None:
-    """Keep `prepared` in the dialect's cache, within its bound."""
-    cache = dialect.statements
-    if len(cache) >= MAX_CACHED:
-        for old in list(cache)[: MAX_CACHED // 2]:
-            cache.pop(old, None)
-    cache[shape] = prepared
-
-
-class Compiler:
+class Compiler(Analysis):
     """Writes one statement; used once. Engines override the methods whose words differ."""
 
     comparisons: ClassVar[dict[str, str]] = {
@@ -173,11 +61,10 @@ class Compiler:
     }
 
     def __init__(self, dialect: Dialect, scope: Scope) -> None:
+        super().__init__()
         self.dialect = dialect
         self.scope = scope
         self.slots: list[Slot] = []
-        self._entity: Entity | None = None
-        self._labels: dict[str, Expr] = {}
         self._positions: dict[int, int] = {}
         self._count = 0
         self._in_aggregate = False
@@ -495,14 +382,6 @@ class Compiler:
         """An aggregate over one argument."""
         return f"{function.upper()}({'DISTINCT ' if distinct else ''}{argument})"
 
-    def sum_type(self, type_: ColumnType) -> ColumnType:
-        """The type of a sum of values of `type_`."""
-        return Decimal(38, type_.scale) if isinstance(type_, Decimal) else type_
-
-    def avg_type(self, type_: ColumnType) -> ColumnType:
-        """The type of a mean of values of `type_`."""
-        return Decimal(38, type_.scale + 4) if isinstance(type_, Decimal) else Float()
-
     def cast(self, text: str, source: ColumnType, target: ColumnType) -> str:
         """`text` of type `source` as `target`, between numbers; anything else is left alone."""
         if isinstance(target, Float) and isinstance(source, Integer | Decimal):
@@ -545,163 +424,8 @@ class Compiler:
             return encode
         return lambda value: encode(adapt(value))
 
-    # --- what a node is ----------------------------------------------------------------------------------------------
-
-    def resolve(self, node: Expr) -> Expr:
-        """A name as the column (or, after WHERE, the labeled output) it stands for."""
-        if isinstance(node, Name):
-            if node.name in self._labels:
-                return self._labels[node.name]
-            return self._current.column(node.name)
-        if isinstance(node, ColumnRef) and node.entity is not self._entity:
-            raise ConfigurationError(
-                f"{node!r} is used in a statement on {self._current.name}",
-                remedy=f"use the fields of {self._current.name}",
-            )
-        return node
-
-    @property
-    def _current(self) -> Entity:
-        if self._entity is None:
-            raise ConfigurationError("a field is used outside a statement")
-        return self._entity
-
-    def type_of(self, node: Expr) -> ColumnType:
-        """The type of a node's value. Raises InvalidValueError for a bare value, which has none of its own."""
-        node = self.resolve(node)
-        if isinstance(node, ColumnRef):
-            return node.column.type
-        if isinstance(node, Label):
-            return self.type_of(node.operand)
-        if isinstance(node, Arithmetic):
-            type_, _ = self._meeting(node)
-            return self.arithmetic_type(node, type_)
-        if isinstance(node, Aggregate):
-            return self._aggregate_type(node)
-        if isinstance(node, Call):
-            if node.function == "length":
-                return Integer()
-            return self.type_of(node.arguments[0])
-        if isinstance(node, Bound):
-            raise InvalidValueError(
-                "a value stands where a field was expected", remedy="one side of every operator must be a field"
-            )
-        return Boolean()
-
-    def arithmetic_type(self, node: Arithmetic, type_: ColumnType) -> ColumnType:
-        """The type of an arithmetic node whose sides meet in `type_`; a Decimal quotient has four more digits."""
-        if not isinstance(type_, Decimal):
-            return Float() if node.operator == "/" else type_
-        scale = {"*": 2 * type_.scale, "/": type_.scale + 4}.get(node.operator, type_.scale)
-        return Decimal(38, scale)
-
-    def _aggregate_type(self, node: Aggregate) -> ColumnType:
-        if node.function == "count" or node.argument is None:
-            return Integer()
-        type_ = self.type_of(node.argument)
-        if node.function == "sum":
-            return self.sum_type(type_)
-        return self.avg_type(type_) if node.function == "avg" else type_
-
-    def column_of(self, node: Expr) -> Column | None:
-        """The column whose values a node yields unchanged, if there is one."""
-        source = self._source(node)
-        return None if source is None else source.column
-
-    def _output(self, node: Expr) -> Output:
-        source = self._source(node)
-        return (
-            Output(self.type_of(node)) if source is None else Output(self.type_of(node), source.column, source.entity)
-        )
-
-    def _source(self, node: Expr) -> ColumnRef | None:
-        node = self.resolve(node)
-        if isinstance(node, ColumnRef):
-            return node
-        if isinstance(node, Label):
-            return self._source(node.operand)
-        if isinstance(node, Aggregate) and node.function in ("min", "max") and node.argument is not None:
-            return self._source(node.argument)
-        if isinstance(node, Call) and node.function == "coalesce":
-            return self._source(node.arguments[0])
-        return None
-
-    def nullable(self, node: Expr) -> bool:
-        """Whether a node can be NULL."""
-        if isinstance(node, ColumnRef):
-            return node.column.nullable
-        return not (isinstance(node, Aggregate) and node.function == "count")
-
-    def comparable(self, node: Expr, verb: str, *, type_: ColumnType | None = None) -> None:
-        """Refuse values without an order or equality that every engine agrees on."""
-        type_ = type_ if type_ is not None else self.type_of(node)
-        if isinstance(type_, Json) or (isinstance(type_, Array) and verb == "be ordered"):
-            raise UnsupportedFeature(
-                f"{node!r} holds {describe(type_)}, which cannot {verb}",
-                remedy="test it for NULL, or compare in Python",
-            )
-
-    def _meeting(self, node: Comparison) -> tuple[ColumnType, Column | None]:
-        """The type in which both sides of an operator meet, and the column that gives it."""
-        sides = [self.resolve(side) for side in (node.left, node.right)]
-        typed = [side for side in sides if not isinstance(side, Bound)]
-        if not typed:
-            raise InvalidValueError("both sides of an operator are values", remedy="one side must be a field")
-        first = self.type_of(typed[0])
-        if len(typed) == 1:
-            return first, self.column_of(typed[0])
-        second = self.type_of(typed[1])
-        numbers = (Integer, Float, Decimal)
-        if isinstance(first, numbers) and isinstance(second, numbers):
-            return self.meet(first, second), None
-        if type(first) is not type(second):
-            raise InvalidValueError(
-                f"{typed[0]!r} and {typed[1]!r} cannot meet in {node.operator}",
-                found=f"{describe(first)} and {describe(second)}",
-            )
-        return first, self.column_of(typed[0])
-
-    def meet(self, first: ColumnType, second: ColumnType) -> ColumnType:
-        """The type in which two numbers meet."""
-        return first if first == second else common_number(first, second)
-
     def _describe(self, column: Column | None, type_: ColumnType) -> str:
         return _what(self._current, column) if column is not None else describe(type_)
-
-    # --- grouping ----------------------------------------------------------------------------------------------------
-
-    def _aggregated(self, statement: Select) -> bool:
-        nodes = (*statement.outputs, *[term.expression for term in statement.order_by])
-        return any(isinstance(each, Aggregate) for node in nodes for each in walk(node))
-
-    def check_grouping(self, statement: Select, labels: dict[str, Expr]) -> None:
-        """Refuse what some engines answer by chance: a bare column beside aggregates, an aggregate in WHERE."""
-        for node in statement.where:
-            if any(isinstance(each, Aggregate) for each in walk(node)):
-                raise InvalidValueError("an aggregate stands in filter", remedy="use having for conditions on groups")
-        if not (statement.group_by or statement.having or self._aggregated(statement)):
-            return
-        self._labels = labels
-        keys = {self._bare(node).key for node in statement.group_by}
-        for node in (*statement.outputs, *statement.having, *(term.expression for term in statement.order_by)):
-            self._check_grouped(node, keys)
-        self._labels = {}
-
-    def _bare(self, node: Expr) -> Expr:
-        node = self.resolve(node)
-        return self._bare(node.operand) if isinstance(node, Label) else node
-
-    def _check_grouped(self, node: Expr, keys: set[Any]) -> None:
-        node = self._bare(node)
-        if isinstance(node, Aggregate) or node.key in keys:
-            return
-        if isinstance(node, ColumnRef):
-            raise InvalidValueError(
-                f"{node!r} stands beside aggregates and is not grouped",
-                remedy=f"add group_by({node!r}), or aggregate it",
-            )
-        for child in node.children():
-            self._check_grouped(child, keys)
 
 
 def joined(operator: str, terms: Sequence[str]) -> str:
