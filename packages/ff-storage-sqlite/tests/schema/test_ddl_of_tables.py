@@ -550,6 +550,12 @@ def test_actions_of_a_composite_key(create: Any, action: Action, written: str) -
     )
 
 
+@pytest.mark.parametrize("cleared", [(), ("pa_id",), ("tenant_id", "pa_id")])
+def test_no_action_clears_a_tenant(create: Any, cleared: tuple[str, ...]) -> None:
+    facts = create(PARENT, child(Action.SET_NULL, Action.SET_NULL, set_null=cleared))
+    assert "SET NULL" not in facts["foreign_key.definition", "fk"]
+
+
 def test_actions_of_a_single_key(create: Any) -> None:
     key = ForeignKey("fk", ("pa_id",), None, "pa", ("id",), Action.SET_NULL, Action.CASCADE, ("pa_id",))
     parent = table(column("id", nullable=False), name="pa", key=("id",))
