@@ -102,4 +102,4 @@ class Flight(PydanticModel):
     distance: int = Field(ge=1, description="miles")
 
 
-MODELS = [Airline, Airport, Plane, Weather, Flight]
+MODELS: list[type[PydanticModel]] = [Airline, Airport, Plane, Weather, Flight]
