@@ -28,7 +28,6 @@ from ff_storage.core.errors import (
     PoolFull,
     PoolTimeout,
     QueryError,
-    SerializationFailure,
     WrongLoopError,
 )
 from ff_storage.sqlite import SQLitePool
@@ -565,59 +564,6 @@ async def test_a_stream_fails_where_it_fails(pool: SQLitePool) -> None:
         pass
     with pytest.raises(ValueError, match="once"):
         await stream.__aenter__()
-
-
-# --- writers ---------------------------------------------------------------------------------------------------------
-
-
-async def test_readers_and_writers_lose_nothing(path: Path) -> None:
-    async with SQLitePool(path, max_size=6, busy_timeout=60, synchronous="NORMAL") as pool:
-        await pool.execute("CREATE TABLE account (id INTEGER PRIMARY KEY, amount INTEGER) STRICT")
-        await pool.execute("CREATE TABLE log (id INTEGER PRIMARY KEY) STRICT")
-        await pool.execute("INSERT INTO account VALUES (1, 500), (2, 500)")
-        done = asyncio.Event()
-
-        async def read() -> int:
-            count = 0
-            while not done.is_set():
-                assert await pool.fetch_val("SELECT sum(amount) FROM account") == 1000
-                count += 1
-            return count
-
-        async def move(rounds: int) -> None:
-            for _ in range(rounds):
-                async with pool.transaction() as tx:
-                    amount = await tx.fetch_val("SELECT amount FROM account WHERE id = 1")
-                    await tx.execute("UPDATE account SET amount = ? WHERE id = 1", amount - 1)
-                    await tx.execute("UPDATE account SET amount = amount + 1 WHERE id = 2")
-
-        async def write(rounds: int) -> None:
-            for _ in range(rounds):
-                await pool.execute("INSERT INTO log DEFAULT VALUES")
-
-        readers = [asyncio.create_task(read()) for _ in range(4)]
-        await asyncio.gather(*(move(25) for _ in range(4)), *(write(25) for _ in range(4)))
-        done.set()
-        assert all(await asyncio.gather(*readers))
-        assert await pool.fetch_all("SELECT amount FROM account ORDER BY id", as_dict=False) == [(400,), (600,)]
-        assert await pool.fetch_val("SELECT count(*) FROM log") == 100
-
-
-async def test_a_writer_waits_for_the_lock_and_then_gives_up(file_pool: SQLitePool, path: Path) -> None:
-    async with SQLitePool(path, busy_timeout=60) as patient, SQLitePool(path, busy_timeout=0.01) as hasty:
-        async with file_pool.transaction() as tx:
-            await tx.execute("INSERT INTO t VALUES (1, 'a')")
-            waiting = asyncio.create_task(fetch_write(patient))
-            with pytest.raises(SerializationFailure, match="busy_timeout"):
-                await hasty.execute("INSERT INTO t VALUES (3, 'c')")
-            assert not waiting.done()
-        await waiting
-        assert await hasty.execute("INSERT INTO t VALUES (3, 'c')") == 1
-    assert await file_pool.fetch_val("SELECT count(*) FROM t") == 3
-
-
-async def fetch_write(pool: SQLitePool) -> None:
-    await pool.execute("INSERT INTO t VALUES (2, 'b')")
 
 
 # --- settings and URLs -----------------------------------------------------------------------------------------------

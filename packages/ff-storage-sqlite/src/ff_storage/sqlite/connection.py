@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from ff_storage.core.database import IsolationLevel
 from ff_storage.sqlite.session import Row, Session, Settings
+from ff_storage.sqlite.turns import Turns
 from ff_storage.sqlite.worker import Worker
 
 _BATCH: Final = 1000
@@ -33,12 +34,12 @@ class SQLiteConnection:
         self._closed = False
 
     @classmethod
-    async def open(cls, settings: Settings) -> SQLiteConnection:
-        """Start a thread and open the database in it."""
+    async def open(cls, settings: Settings, turns: Turns | None = None) -> SQLiteConnection:
+        """Start a thread and open the database in it; `turns` is shared by the writers of a pool."""
         worker = Worker(f"ff-sqlite-{next(_numbers)}")
         opened: list[Session] = []
         try:
-            await worker.submit(lambda: opened.append(Session(settings)))
+            await worker.submit(lambda: opened.append(Session(settings, turns)))
         except BaseException:
             # Canceled, the thread may be opening it this moment.
             worker.stop(lambda: _close_all(opened))

@@ -15,6 +15,7 @@ from ff_storage.sqlite import parameters
 from ff_storage.sqlite.connection import SQLiteConnection
 from ff_storage.sqlite.dialect import SQLiteDialect
 from ff_storage.sqlite.session import MEMORY, Settings
+from ff_storage.sqlite.turns import Turns
 
 _JOURNAL_MODES: Final = frozenset({"WAL", "DELETE", "TRUNCATE", "PERSIST"})
 _SYNCHRONOUS: Final = frozenset({"FULL", "EXTRA", "NORMAL", "OFF"})
@@ -86,6 +87,7 @@ class SQLitePool(Pool):
             create=create,
         )
         self._dialect = SQLiteDialect()
+        self._turns = None if in_memory else Turns()
         self._found = False
 
     def __repr__(self) -> str:
@@ -116,7 +118,7 @@ class SQLitePool(Pool):
                 )
             # A file that vanished is an error, not an empty database.
             settings = replace(settings, create=False)
-        connection = await SQLiteConnection.open(settings)
+        connection = await SQLiteConnection.open(settings, self._turns)
         self._found = True
         return connection
 

@@ -2,25 +2,29 @@
 
 Only `interrupt` and `in_transaction` may be used from another thread. Statements run in SQLite's autocommit mode;
 transactions are begun by name. Waiting for another connection's lock is done here and not by SQLite's own busy handler,
-which no interrupt reaches: a canceled writer stops waiting at once.
+which no interrupt reaches: a canceled writer stops waiting at once. A writer waits for its turn in the pool first, then
+for the lock.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 from urllib.parse import quote
 
-from ff_storage.core.errors import ConnectionFailure, ConnectionLost, QueryError
+from ff_storage.core.errors import ConnectionFailure, ConnectionLost, QueryError, SerializationFailure
 from ff_storage.sqlite import functions
 from ff_storage.sqlite.errors import DRIVER_ERRORS, is_busy, translated
+from ff_storage.sqlite.turns import Turns, Writer
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -29,6 +33,12 @@ MINIMUM_VERSION: Final = (3, 37, 0)
 """STRICT tables."""
 
 MEMORY: Final = ":memory:"
+
+_WRITE: Final = re.compile(
+    r"\s*(?:INSERT|UPDATE|DELETE|REPLACE|CREATE|DROP|ALTER|REINDEX|VACUUM|BEGIN\s+(?:IMMEDIATE|EXCLUSIVE)"
+    r"|WITH\b.*?\b(?:INSERT|UPDATE|DELETE|REPLACE))\b",
+    re.IGNORECASE | re.DOTALL,
+)
 
 _FIRST_WAIT: Final = 0.0005
 _LONGEST_WAIT: Final = 0.02
@@ -63,7 +73,7 @@ class Settings:
 class Session:
     """Opens the database when it is made. Raises ConnectionFailure, DatabaseCorrupt and their kin."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, turns: Turns | None = None) -> None:
         if sqlite3.sqlite_version_info < MINIMUM_VERSION:
             raise ConnectionFailure(
                 "SQLite 3.37 or newer is needed, for STRICT tables",
@@ -71,7 +81,9 @@ class Session:
                 remedy="use a Python that is built with a newer SQLite",
             )
         self._settings = settings
-        self._canceled = threading.Event()
+        self._turns = turns
+        self._writer = Writer()
+        self._has_turn = False
         self._failure: Exception | None = None
         self._cursors: set[sqlite3.Cursor] = set()
         self._query_only = False
@@ -127,10 +139,33 @@ class Session:
 
     def fetch(self, text: str, parameters: Sequence[Any]) -> list[Row]:
         """Every row. A write is complete: its RETURNING is fetched to the end."""
+        if text.startswith("SELECT"):  # as compiled: the shortest way
+            return self._run(text, parameters)
+        if self._turns is not None and not self._has_turn and not self._connection.in_transaction and is_write(text):
+            self._take_turn(self._turns)
+        try:
+            return self._run(text, parameters)
+        finally:
+            self._end_turn()
+
+    def _run(self, text: str, parameters: Sequence[Any]) -> list[Row]:
         try:
             return self._execute(text, parameters).fetchall()
         except DRIVER_ERRORS as error:
             return self._retry(error, lambda: self._execute(text, parameters).fetchall())
+
+    def _take_turn(self, turns: Turns) -> None:
+        if not turns.take(self._writer, self._settings.busy_timeout):
+            raise SerializationFailure(
+                "another writer of this pool did not end in time", remedy="write for less time, or raise busy_timeout"
+            )
+        self._has_turn = True
+
+    def _end_turn(self) -> None:
+        """Let the next writer in, unless a transaction goes on."""
+        if self._has_turn and self._turns is not None and not self._connection.in_transaction:
+            self._has_turn = False
+            self._turns.give()
 
     def fetch_named(self, text: str, parameters: Sequence[Any]) -> tuple[tuple[str, ...], list[Row]]:
         """The names of the columns, and every row."""
@@ -163,13 +198,15 @@ class Session:
         except BaseException:
             self._undo(nested)
             raise
+        finally:
+            self._end_turn()  # an error may have ended the transaction by itself
         return count
 
     def _until_canceled(self, parameters: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
         # An interrupt almost never meets one of many short statements while it runs.
-        canceled = self._canceled.is_set
+        writer = self._writer
         for each in parameters:
-            if canceled():
+            if writer.canceled:
                 raise QueryError("the statement was canceled")
             yield each
 
@@ -187,15 +224,16 @@ class Session:
         wait = _FIRST_WAIT
         while is_busy(error):
             left = deadline - time.monotonic()
-            if (self._connection.in_transaction and not within) or left <= 0 or self._canceled.wait(min(wait, left)):
+            if (self._connection.in_transaction and not within) or left <= 0:
+                break
+            if not self._writer.wait(min(wait, left)):
                 break
             wait = min(wait * 2, _LONGEST_WAIT)
             try:
                 return again()
             except DRIVER_ERRORS as next_error:
                 error = next_error
-        self._fail(error)
-        return None
+        return self._fail(error)
 
     def _fail(self, error: Exception) -> NoReturn:
         # A function fails within the statement that calls it, so what is noted belongs to this error.
@@ -220,12 +258,15 @@ class Session:
             self._execute("COMMIT")
         except DRIVER_ERRORS as error:
             self._retry(error, lambda: self._execute("COMMIT"), within=True)
+        finally:
+            self._end_turn()
         self._writable()
 
     def rollback(self) -> None:
         """Roll back, if there is anything to."""
         if self._connection.in_transaction:
             self.fetch("ROLLBACK", ())
+        self._end_turn()
         self._writable()
 
     def _writable(self) -> None:
@@ -273,7 +314,7 @@ class Session:
         """Stop the running statement and any wait for a lock, unless `reset` has begun. For other threads."""
         with self._lock, contextlib.suppress(sqlite3.ProgrammingError):  # closed meanwhile
             if not self._resetting:
-                self._canceled.set()
+                self._writer.cancel()
                 self._connection.interrupt()
 
     def ping(self) -> None:
@@ -286,7 +327,7 @@ class Session:
         """Bring the session back to how it was opened; False when it must be replaced instead. `ready` must follow."""
         with self._lock:
             self._resetting = True
-            self._canceled.clear()
+            self._writer.canceled = False
         for cursor in [*self._cursors]:
             self.close_cursor(cursor)
         self.rollback()
@@ -316,7 +357,14 @@ class Session:
         """Close the database; an open transaction is rolled back."""
         for cursor in [*self._cursors]:
             self.close_cursor(cursor)
+        self.rollback()
         self._connection.close()
+
+
+@lru_cache(1024)
+def is_write(text: str) -> bool:
+    """Whether a statement needs the write lock at once; a guess that only decides who waits where."""
+    return _WRITE.match(text) is not None
 
 
 def _uri(settings: Settings) -> str:
