@@ -4,7 +4,8 @@ from ff_storage.core.database.connection import Connection, Cursor, IsolationLev
 from ff_storage.core.database.executor import Executor, RowStream
 from ff_storage.core.database.lease import Lease
 from ff_storage.core.database.opening import open_pool
-from ff_storage.core.database.pool import Pool, PoolSettings, PoolStatistics
+from ff_storage.core.database.pool import Pool
+from ff_storage.core.database.settings import PoolSettings, PoolStatistics
 from ff_storage.core.database.transaction import Savepoint, Transaction
 
 __all__ = [

@@ -14,29 +14,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
-import logging
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from ff_storage.core import program as programs
+from ff_storage.core.database.ambient import Detached, ambient, enter, leave
 from ff_storage.core.database.connection import Connection, IsolationLevel
 from ff_storage.core.database.executor import Bind, Executor
 from ff_storage.core.database.lease import Lease, Performer
+from ff_storage.core.database.work import Level, Work
 from ff_storage.core.errors import (
-    CommitOutcomeUnknown,
-    ConnectionLost,
     DatabaseError,
     InvalidValueError,
     SavepointAlreadyReleased,
     SavepointError,
-    TransactionAborted,
     TransactionAlreadyStarted,
     TransactionClosed,
-    TransactionError,
-    TransactionNotShared,
     TransactionNotStarted,
 )
 from ff_storage.core.program import Program, Row
@@ -48,190 +42,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-logger = logging.getLogger("ff_storage.database")
-
 _LEVELS: Final = [*IsolationLevel]
-
-
-class _Detached:
-    """Marks a stretch of code whose calls join no transaction of `pool`."""
-
-    __slots__ = ("outer", "pool")
-
-    def __init__(self, pool: Pool, outer: Transaction | _Detached | None) -> None:
-        self.pool = pool
-        self.outer = outer
-
-
-_current: ContextVar[Transaction | _Detached | None] = ContextVar("ff_storage_transaction", default=None)
-
-in_any: Callable[[], object] = _current.get
-"""The quick question before `ambient`: whether the calling context has met any transaction."""
-
-
-def ambient(pool: Pool) -> Transaction | None:
-    """The innermost open transaction of `pool` in the calling context. Raises TransactionNotShared in a child task."""
-    entry = _current.get()
-    while entry is not None:
-        if entry.pool is pool:
-            if isinstance(entry, _Detached):
-                return None
-            if entry.is_active:
-                if entry.task is asyncio.current_task():
-                    return entry
-                raise TransactionNotShared(
-                    "this task was started inside a transaction that belongs to another task",
-                    remedy="pass connection=tx to work in it, or use pool.detached() to work outside"
-                    " (asyncio.timeout keeps the task, wait_for may not)",
-                )
-        entry = entry.outer
-    return None
-
-
-@contextlib.contextmanager
-def detached(pool: Pool) -> Generator[None]:
-    """Let the calls of the block through `pool` join no transaction that was opened outside."""
-    outer = _current.get()
-    marker = _Detached(pool, outer)
-    _current.set(marker)
-    try:
-        yield
-    finally:
-        if _current.get() is marker:
-            _current.set(outer)
-
-
-class _Level:
-    """A transaction or a savepoint within one; `failure` is the error that doomed it."""
-
-    __slots__ = ("failure", "name")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.failure: Exception | None = None
-
-
-class _Work:
-    """One transaction of the database: its connection, and the savepoints within it."""
-
-    def __init__(self, lease: Lease, isolation: IsolationLevel | None, *, readonly: bool) -> None:
-        self.lease = lease
-        self.isolation = isolation
-        self.readonly = readonly
-        self.levels: list[_Level] = []
-        self._names = (f"ff_sp_{number}" for number in itertools.count(1))
-
-    @property
-    def connection(self) -> Connection:
-        return self.lease.member.connection
-
-    async def call(self, function: Callable[[Connection], Awaitable[T]], raw: str | None = None) -> T:
-        """Run a statement in the innermost level."""
-        level = self.levels[-1]
-        self._check(level)
-        try:
-            result = await self.lease.call(function, raw)
-        except TransactionError:
-            raise  # it was used wrongly, and nothing was sent
-        except DatabaseError as error:
-            level.failure = error
-            self._note_end(error)
-            raise
-        if raw is not None and not self.connection.in_transaction:
-            ended = TransactionError(
-                "a statement ended the transaction", found="raw SQL", remedy="use tx.commit() and tx.rollback()"
-            )
-            self._note_end(ended)
-            raise ended
-        return result
-
-    def _check(self, level: _Level) -> None:
-        if self.lease.broken:
-            raise TransactionAborted(
-                "nothing more runs in this transaction", found="a statement or a savepoint in it was canceled"
-            )
-        if level.failure is not None:
-            raise TransactionAborted(
-                "nothing more runs in this transaction",
-                found="a statement in it failed",
-                remedy="leave its block, or use a savepoint around what may fail",
-            ) from level.failure
-
-    def _note_end(self, error: Exception) -> None:
-        # Some errors make the engine itself roll everything back; then no savepoint is left to go back to.
-        if not self.connection.in_transaction:
-            for level in self.levels:
-                level.failure = level.failure or error
-
-    async def begin(self) -> None:
-        """Begin the transaction."""
-        await self.lease.call(lambda connection: connection.begin(self.isolation, readonly=self.readonly))
-        self.levels = [_Level("")]
-
-    async def commit(self) -> None:
-        """Commit; raises what failed, after rolling back."""
-        try:
-            self._check(self.levels[0])
-            if len(self.levels) > 1:
-                raise SavepointError("a transaction is committed outside its savepoints", remedy="leave them first")
-        except TransactionError:
-            await self.rollback()
-            raise
-        try:
-            await self.lease.call(lambda connection: connection.commit())
-        except ConnectionLost as error:
-            self.levels[0].failure = error
-            raise CommitOutcomeUnknown(
-                "the connection broke during COMMIT",
-                found="the work may or may not be stored",
-                remedy="read before you repeat it",
-            ) from error
-        except DatabaseError as error:
-            self.levels[0].failure = error
-            await self.rollback()
-            raise
-
-    async def rollback(self) -> None:
-        """Roll everything back. A failure is logged: the pool's cleaner goes on, or discards the connection."""
-        del self.levels[1:]
-        if not self.lease.broken:
-            try:
-                await self.lease.call(lambda connection: connection.rollback())
-            except DatabaseError as error:
-                self.lease.abandon()
-                logger.warning("a rollback failed, its connection is discarded: %s", error)
-
-    async def push(self) -> _Level:
-        """Set a savepoint."""
-        level = _Level(next(self._names))
-        await self.call(lambda connection: connection.savepoint(level.name))
-        self.levels.append(level)
-        return level
-
-    async def pop(self, level: _Level, *, keep: bool) -> None:
-        """End a savepoint, and those within it; `keep` what was done since, or undo it.
-
-        One that is doomed is undone, and TransactionAborted raised if it was to be kept.
-        """
-        position = self.levels.index(level)
-        failure = next((each.failure for each in self.levels[position:] if each.failure is not None), None)
-        del self.levels[position:]
-        below = self.levels[-1]
-        self._check(below)
-        level.failure = failure
-        if keep and failure is None:
-            self._check(level)
-        try:
-            if keep and failure is None:
-                await self.lease.call(lambda connection: connection.release(level.name))
-            else:
-                await self.lease.call(lambda connection: connection.rollback_to(level.name))
-        except DatabaseError as error:
-            below.failure = error
-            self._note_end(error)
-            raise
-        if keep:
-            self._check(level)
 
 
 class Transaction(Executor):
@@ -248,12 +59,12 @@ class Transaction(Executor):
         self.pool: Pool = db_pool.pool if isinstance(db_pool, Transaction | Lease) else db_pool
         self._within = db_pool if isinstance(db_pool, Transaction) else None
         self._borrowed = db_pool if isinstance(db_pool, Lease) else None
-        self.outer: Transaction | _Detached | None = None
+        self.outer: Transaction | Detached | None = None
         self.task: asyncio.Task[Any] | None = None
         self._isolation = _level(isolation)
         self._readonly = readonly
-        self._work: _Work | None = None
-        self._level: _Level | None = None
+        self._work: Work | None = None
+        self._level: Level | None = None
         self._ended = False
 
     def __repr__(self) -> str:
@@ -272,7 +83,7 @@ class Transaction(Executor):
             level = await work.push()
         else:
             lease = self._borrowed or await self.pool.lease()
-            work = _Work(lease, self._isolation, readonly=self._readonly)
+            work = Work(lease, self._isolation, readonly=self._readonly)
             try:
                 await work.begin()
             except BaseException as error:
@@ -281,11 +92,10 @@ class Transaction(Executor):
             level = work.levels[0]
         self._work, self._level = work, level
         self.task = asyncio.current_task()
-        self.outer = _current.get()
-        _current.set(self)
+        self.outer = enter(self)
         return self
 
-    def _check_joined(self, work: _Work) -> None:
+    def _check_joined(self, work: Work) -> None:
         own = work.isolation or self.pool.default_isolation
         if self._isolation is not None and _LEVELS.index(self._isolation) > _LEVELS.index(own):
             raise TransactionAlreadyStarted(
@@ -303,12 +113,11 @@ class Transaction(Executor):
     ) -> None:
         work, level = self._started(), self._level
         self._ended = True
-        if _current.get() is self:
-            _current.set(self.outer)
+        leave(self)
         if level is None:
             return
         if level.name:
-            await _leave(work, level, error)
+            await work.leave(level, error)
             return
         try:
             if error is None:
@@ -326,7 +135,7 @@ class Transaction(Executor):
         elif error is not None and not isinstance(error, Exception):
             lease.abandon()
 
-    def _started(self) -> _Work:
+    def _started(self) -> Work:
         if self._work is None:
             raise TransactionNotStarted("the transaction has not begun", remedy="async with Transaction(pool) as tx: …")
         if self._ended:
@@ -364,7 +173,7 @@ class Transaction(Executor):
             await work.rollback()
             await self._begin_again(work)
 
-    async def _begin_again(self, work: _Work) -> None:
+    async def _begin_again(self, work: Work) -> None:
         try:
             await work.begin()
         except DatabaseError as error:
@@ -421,8 +230,8 @@ class Savepoint:
     def __init__(self, transaction: Transaction, name: str | None = None) -> None:
         self.name = check_identifier(name, "the name of a savepoint") if name is not None else "savepoint"
         self._transaction = transaction
-        self._work: _Work | None = None
-        self._level: _Level | None = None
+        self._work: Work | None = None
+        self._level: Level | None = None
 
     def __repr__(self) -> str:
         return f"<Savepoint {self.name}, {'active' if self.is_active else 'not active'}>"
@@ -439,7 +248,7 @@ class Savepoint:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._work is not None and self._level is not None and self._level in self._work.levels:
-            await _leave(self._work, self._level, error)
+            await self._work.leave(self._level, error)
 
     @property
     def is_active(self) -> bool:
@@ -461,28 +270,12 @@ class Savepoint:
         work, level = self._open()
         await work.pop(level, keep=False)
 
-    def _open(self) -> tuple[_Work, _Level]:
+    def _open(self) -> tuple[Work, Level]:
         if self._work is None or self._level is None:
             raise SavepointError(f"the savepoint {self.name!r} is not set", remedy="async with tx.savepoint(): …")
         if self._level not in self._work.levels:
             raise SavepointAlreadyReleased(f"the savepoint {self.name!r} has ended")
         return self._work, self._level
-
-
-async def _leave(work: _Work, level: _Level, error: BaseException | None) -> None:
-    """End the block of a savepoint."""
-    if level not in work.levels:
-        return
-    if error is None:
-        await work.pop(level, keep=True)
-    elif not isinstance(error, Exception):
-        work.lease.abandon()
-    elif not work.lease.broken:
-        try:
-            await work.pop(level, keep=False)
-        except DatabaseError as failure:
-            # The error that leaves the block is the one to see; this one has doomed the transaction.
-            logger.warning("a savepoint could not be undone: %s", failure)
 
 
 def _level(isolation: Any) -> IsolationLevel | None:

@@ -1,0 +1,170 @@
+"""One transaction of the database, and the savepoints within it."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from ff_storage.core.database.connection import Connection, IsolationLevel
+from ff_storage.core.database.lease import Lease
+from ff_storage.core.errors import (
+    CommitOutcomeUnknown,
+    ConnectionLost,
+    DatabaseError,
+    SavepointError,
+    TransactionAborted,
+    TransactionError,
+)
+
+T = TypeVar("T")
+
+logger = logging.getLogger("ff_storage.database")
+
+
+class Level:
+    """A transaction or a savepoint within one; `failure` is the error that doomed it."""
+
+    __slots__ = ("failure", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.failure: Exception | None = None
+
+
+class Work:
+    """One transaction of the database: its connection, and the savepoints within it."""
+
+    def __init__(self, lease: Lease, isolation: IsolationLevel | None, *, readonly: bool) -> None:
+        self.lease = lease
+        self.isolation = isolation
+        self.readonly = readonly
+        self.levels: list[Level] = []
+        self._names = (f"ff_sp_{number}" for number in itertools.count(1))
+
+    @property
+    def connection(self) -> Connection:
+        return self.lease.member.connection
+
+    async def call(self, function: Callable[[Connection], Awaitable[T]], raw: str | None = None) -> T:
+        """Run a statement in the innermost level."""
+        level = self.levels[-1]
+        self._check(level)
+        try:
+            result = await self.lease.call(function, raw)
+        except TransactionError:
+            raise  # it was used wrongly, and nothing was sent
+        except DatabaseError as error:
+            level.failure = error
+            self._note_end(error)
+            raise
+        if raw is not None and not self.connection.in_transaction:
+            ended = TransactionError(
+                "a statement ended the transaction", found="raw SQL", remedy="use tx.commit() and tx.rollback()"
+            )
+            self._note_end(ended)
+            raise ended
+        return result
+
+    def _check(self, level: Level) -> None:
+        if self.lease.broken:
+            raise TransactionAborted(
+                "nothing more runs in this transaction", found="a statement or a savepoint in it was canceled"
+            )
+        if level.failure is not None:
+            raise TransactionAborted(
+                "nothing more runs in this transaction",
+                found="a statement in it failed",
+                remedy="leave its block, or use a savepoint around what may fail",
+            ) from level.failure
+
+    def _note_end(self, error: Exception) -> None:
+        # Some errors make the engine itself roll everything back; then no savepoint is left to go back to.
+        if not self.connection.in_transaction:
+            for level in self.levels:
+                level.failure = level.failure or error
+
+    async def begin(self) -> None:
+        """Begin the transaction."""
+        await self.lease.call(lambda connection: connection.begin(self.isolation, readonly=self.readonly))
+        self.levels = [Level("")]
+
+    async def commit(self) -> None:
+        """Commit; raises what failed, after rolling back."""
+        try:
+            self._check(self.levels[0])
+            if len(self.levels) > 1:
+                raise SavepointError("a transaction is committed outside its savepoints", remedy="leave them first")
+        except TransactionError:
+            await self.rollback()
+            raise
+        try:
+            await self.lease.call(lambda connection: connection.commit())
+        except ConnectionLost as error:
+            self.levels[0].failure = error
+            raise CommitOutcomeUnknown(
+                "the connection broke during COMMIT",
+                found="the work may or may not be stored",
+                remedy="read before you repeat it",
+            ) from error
+        except DatabaseError as error:
+            self.levels[0].failure = error
+            await self.rollback()
+            raise
+
+    async def rollback(self) -> None:
+        """Roll everything back. A failure is logged: the pool's cleaner goes on, or discards the connection."""
+        del self.levels[1:]
+        if not self.lease.broken:
+            try:
+                await self.lease.call(lambda connection: connection.rollback())
+            except DatabaseError as error:
+                self.lease.abandon()
+                logger.warning("a rollback failed, its connection is discarded: %s", error)
+
+    async def push(self) -> Level:
+        """Set a savepoint."""
+        level = Level(next(self._names))
+        await self.call(lambda connection: connection.savepoint(level.name))
+        self.levels.append(level)
+        return level
+
+    async def pop(self, level: Level, *, keep: bool) -> None:
+        """End a savepoint, and those within it; `keep` what was done since, or undo it.
+
+        One that is doomed is undone, and TransactionAborted raised if it was to be kept.
+        """
+        position = self.levels.index(level)
+        level.failure = next((each.failure for each in self.levels[position:] if each.failure is not None), None)
+        del self.levels[position:]
+        below = self.levels[-1]
+        if below.failure is not None and not keep:
+            return  # what is around it will be undone as a whole
+        self._check(below)
+        kept = keep and level.failure is None
+        try:
+            await self.lease.call(
+                lambda connection: connection.release(level.name) if kept else connection.rollback_to(level.name)
+            )
+        except DatabaseError as error:
+            below.failure = error
+            self._note_end(error)
+            raise
+        if keep:
+            self._check(level)
+
+    async def leave(self, level: Level, error: BaseException | None) -> None:
+        """End the block of a savepoint."""
+        if level not in self.levels:
+            return
+        if error is None:
+            await self.pop(level, keep=True)
+        elif not isinstance(error, Exception):
+            self.lease.abandon()
+        elif not self.lease.broken:
+            try:
+                await self.pop(level, keep=False)
+            except DatabaseError as failure:
+                # The error that leaves the block is the one to see; this one has doomed the transaction.
+                logger.warning("a savepoint could not be undone: %s", failure)
