@@ -5,22 +5,29 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Callable
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from benchmarks.runner import Results
-from benchmarks.workload import Operation
 
 OURS = "ours"
+
+_BOLD, _DIM, _RED, _GREEN, _CYAN = "1", "2", "1;31", "1;32", "36"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of text and its ANSI style."""
+
+    text: str
+    style: str = ""
 
 
 def _time(seconds: float, unit: str) -> str:
     return f"{seconds * 1e3:.1f} ms" if unit == "ms" else f"{seconds * 1e6:.1f} µs"
-
-
-def _over(name: str, ratio: float, operation: Operation) -> bool:
-    return name == OURS and ratio > operation.target
 
 
 def machine() -> str:
@@ -30,76 +37,62 @@ def machine() -> str:
 
 
 def table(results: Results, *, color: bool) -> str:
-    """The report: ratios to the base, the base's own times, and ours marked where it is over its target."""
-
-    def paint(code: str, text: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if color else text
-
-    plain: Callable[[str], str] = lambda text: text  # noqa: E731
-    operations = results.operations
-    base = results.entries[0]
-    lines: list[list[tuple[str, Callable[[str], str]]]] = []
+    """The report: the base's own times, everybody's ratios to them, and ours marked where it is over its target."""
+    operations, base = results.operations, results.entries[0]
+    grid: list[list[Text]] = []
     for entry in results.entries:
-        strong = entry.name == OURS
-        line = [(entry.title, (lambda text: paint("1", text)) if strong else plain)]
+        row = [Text(entry.title, _BOLD if entry.name == OURS else "")]
         for operation in operations:
             cell = results.cells[entry.name, operation.name]
             if entry is base:
-                line.append((_time(cell.seconds, operation.unit), lambda text: paint("36", text)))
-            elif _over(entry.name, cell.ratio, operation):
-                line.append((f"✗ {cell.ratio:.2f}", lambda text: paint("1;31", text)))
+                row.append(Text(_time(cell.seconds, operation.unit), _CYAN))
+            elif entry.name != OURS:
+                row.append(Text(f"{cell.ratio:.2f}"))
+            elif cell.ratio > operation.target:
+                row.append(Text(f"✗ {cell.ratio:.2f}", _RED))
             else:
-                line.append((f"{cell.ratio:.2f}", (lambda text: paint("1;32", text)) if strong else plain))
-        lines.append(line)
-    targets = [("target for ff-storage", lambda text: paint("2", text))]
-    targets += [(f"≤ {operation.target:.2f}", lambda text: paint("2", text)) for operation in operations]
-    head = ["", *(operation.title for operation in operations)]
-    heads = [_wrap(text) for text in head]
-    depth = max(map(len, heads))
-    widths = [
-        max(len(text) for text in [*heads[column], *(line[column][0] for line in [*lines, targets])])
-        for column in range(len(head))
-    ]
+                row.append(Text(f"{cell.ratio:.2f}", _GREEN))
+        grid.append(row)
+    targets = [Text("target for ff-storage", _DIM)]
+    targets += [Text(f"≤ {operation.target:.2f}", _DIM) for operation in operations]
+    titles = _titles(["", *(operation.title for operation in operations)])
+    columns = zip(*titles, *grid, targets, strict=True)
+    widths = [max(len(cell.text) for cell in column) for column in columns]
 
-    def cells(line: list[tuple[str, Callable[[str], str]]]) -> str:
-        first, *rest = [style(_pad(text, width, left=not i)) for i, ((text, style), width) in _numbered(line, widths)]
-        return "  " + "   ".join([first, *rest])
+    def line(row: Sequence[Text]) -> str:
+        padded = [
+            cell.text.rjust(width) if number else cell.text.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        return "  " + "   ".join(paint(cell.style, text) for cell, text in zip(row, padded, strict=True))
+
+    def paint(style: str, text: str) -> str:
+        return f"\x1b[{style}m{text}\x1b[0m" if color and style else text
 
     rule = "  " + "─" * (sum(widths) + 3 * (len(widths) - 1))
-    titles = [[(["", *[""] * depth, *parts][-depth:][row], plain) for parts in heads] for row in range(depth)]
-    out = [
-        paint("1", f"  {results.title}: times the base, medians of {results.rounds} rounds (the base's row: its time)"),
-        f"  {machine()}, {datetime.now(UTC):%Y-%m-%d}; "
-        + ", ".join(f"{name}={value}" for name, value in list(results.settings.items())[:3]),
+    settings = ", ".join(f"{name}={value}" for name, value in list(results.settings.items())[:3])
+    itself = [results.cells[base.name, operation.name].ratio for operation in operations]
+    lines = [
+        paint(_BOLD, f"  {results.title}: how many times the base's time, median of {results.rounds} rounds"),
+        f"  {machine()}, {datetime.now(UTC):%Y-%m-%d}; {settings}",
         "",
-        *map(cells, titles),
+        *map(line, titles),
         rule,
-        *map(cells, lines),
+        *map(line, grid),
         rule,
-        cells(targets),
+        line(targets),
+        "",
+        f"  The base against itself: {min(itself):.2f} to {max(itself):.2f}.",
+        *(f"  Left out: {reason}." for reason in results.missing),
     ]
-    noise = [results.cells[base.name, operation.name].ratio for operation in operations]
-    out += ["", f"  The base against itself: {min(noise):.2f} to {max(noise):.2f}."]
-    out += [f"  Left out: {reason}." for reason in results.missing]
-    return "\n".join(out)
+    return "\n".join(text.rstrip() for text in lines)
 
 
-def _numbered(line: list[Any], widths: list[int]) -> Any:
-    return enumerate(zip(line, widths, strict=True))
-
-
-def _pad(text: str, width: int, *, left: bool) -> str:
-    return text.ljust(width) if left else text.rjust(width)
-
-
-def _wrap(text: str, width: int = 13) -> list[str]:
-    lines = [""]
-    for word in text.split():
-        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
-            lines.append(word)
-        else:
-            lines[-1] = f"{lines[-1]} {word}".strip()
-    return lines
+def _titles(texts: Sequence[str], width: int = 13) -> list[list[Text]]:
+    """The column titles, wrapped and standing on the rule."""
+    wrapped = [textwrap.wrap(text, width) for text in texts]
+    depth = max(map(len, wrapped))
+    return [[Text(([""] * depth + lines)[len(lines) + row]) for lines in wrapped] for row in range(depth)]
 
 
 def document(results: Results) -> dict[str, Any]:
