@@ -262,7 +262,7 @@ class Compiler(Analysis):
     def _term(self, node: Expr) -> str:
         """A condition as one term of an AND or OR."""
         text = self.condition(node)
-        return f"({text})" if isinstance(self.resolve(node), Junction) else text
+        return f"({text})" if isinstance(self._bare(node), Junction) else text
 
     def constant(self, *, value: bool) -> str:
         """A condition that always holds, or never."""
@@ -314,13 +314,13 @@ class Compiler(Analysis):
         return f"ROUND({quotient}, {result.scale})" if isinstance(result, Decimal) else f"({quotient})"
 
     def write_null_test(self, node: IsNull) -> str:
-        return f"{self.write(node.operand)} IS {'NOT ' if node.negated else ''}NULL"
+        return f"{self.enclosed(node.operand)} IS {'NOT ' if node.negated else ''}NULL"
 
     def write_in_list(self, node: InList) -> str:
         operand = self.resolve(node.operand)
         type_, column = self.type_of(operand), self.column_of(operand)
         self.comparable(operand, "be compared", type_=type_)
-        left = self.write(operand)
+        left = self.enclosed(operand)
         null = f"{left} IS {'NOT ' if node.negated else ''}NULL"
         if node.bucket == 0:
             return null if node.has_null else self.constant(value=node.negated)
@@ -393,12 +393,15 @@ class Compiler(Analysis):
         if isinstance(node, Bound):
             what = self._describe(column, type_)
             return self.parameter(self._positions[id(node)], self._encoder(type_, column), what)
-        node = self.resolve(node)
-        text = self.cast(self.write(node), self.type_of(node), type_)
-        bare = isinstance(node, Arithmetic) or not isinstance(
-            node, Comparison | Junction | Not | InList | Match | IsNull
-        )
-        return text if bare else f"({text})"
+        return self.cast(self.enclosed(node), self.type_of(node), type_)
+
+    def enclosed(self, node: Expr) -> str:
+        """A node as an operand: in parentheses when it binds less tightly than the operator beside it might."""
+        text = self.write(node)
+        node = self._bare(node)
+        # Arithmetic, which is a Comparison too, brings its own.
+        loose = isinstance(node, _CONDITIONS) and not isinstance(node, Arithmetic)
+        return f"({text})" if loose else text
 
     # --- parameters --------------------------------------------------------------------------------------------------
 
@@ -436,6 +439,8 @@ def joined(operator: str, terms: Sequence[str]) -> str:
 
 
 _GROUP: Final = 100
+
+_CONDITIONS: Final = (Comparison, Junction, Not, InList, Match, IsNull)
 
 _ORDERINGS: Final = frozenset({"<", "<=", ">", ">="})
 

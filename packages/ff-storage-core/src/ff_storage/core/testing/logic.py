@@ -36,8 +36,14 @@ class LogicTests(FilterTests):
 def random_condition(dice: random.Random, depth: int) -> tuple[Any, Callable[[Product], Truth]]:
     """A condition on products, and what it is for one of them."""
     if depth and dice.random() < 0.75:
-        kind = dice.choice(("and", "or", "not", "not"))
+        kind = dice.choice(("and", "or", "not", "not", "null", "in", "label"))
         left, left_truth = random_condition(dice, depth - 1)
+        if kind == "null":
+            return left.is_null(), lambda product: left_truth(product) is None
+        if kind == "in":
+            return left.in_([True]), left_truth
+        if kind == "label":
+            return left.label("named"), left_truth
         if kind == "not":
             return ~left, lambda product: _not(left_truth(product))
         right, right_truth = random_condition(dice, depth - 1)

@@ -19,7 +19,7 @@ from ff_storage.core.errors import (
     UniqueViolation,
 )
 from ff_storage.core.model import PydanticModel
-from ff_storage.core.query import OR, Query, func
+from ff_storage.core.query import AND, OR, Query, func
 from ff_storage.core.query.bulk import bulk_insert
 from ff_storage.core.repository import PydanticRepository
 from ff_storage.core.testing.conformance import Conformance
@@ -81,6 +81,34 @@ class TenantTests(Conformance):
         assert (first.tenant_id, second.tenant_id) == (ACME, ACME)
         assert await Query(Note).count(pool, ACME) == 5
         assert await Query(Note).count(pool, BETA) == 0
+
+    async def test_a_condition_never_widens_the_scope(self, pool: Pool) -> None:
+        """Whatever an OR is wrapped in, it stays behind the scope's own conditions."""
+        acme, beta = self.notes(pool, ACME), self.notes(pool, BETA)
+        await acme.create(Note(title="a"))
+        gone = await acme.create(Note(title="b"))
+        await acme.delete(gone.id)
+        await beta.create(Note(title="b"))
+        either: Any = OR(Note.title == "a", Note.title == "b")
+        wrapped: list[Any] = [
+            either,
+            either.label("x"),
+            either.label("x").label("y"),
+            either.is_not_null(),
+            either.label("x").is_not_null(),
+            either.in_([True]),
+            either == True,  # noqa: E712 - an expression
+            either.label("x") == True,  # noqa: E712
+            func.coalesce(either, False),
+            ~~either,
+            ~(~either).label("x"),
+            AND(either.label("x"), Note.stars == 0),
+        ]
+        for condition in wrapped:
+            query = Query(Note).filter(condition)
+            assert [note.title for note in await query.execute(pool, ACME)] == ["a"], repr(condition)
+            assert await query.count(pool, tenant_ids=[ACME]) == 1, repr(condition)
+            assert await query.filter(Note.title == "c").count(pool, ACME) == 0, repr(condition)
 
     async def test_one_key_in_two_tenants_is_two_rows(self, pool: Pool) -> None:
         key = uuid.uuid4()
