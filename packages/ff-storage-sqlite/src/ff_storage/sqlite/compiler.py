@@ -14,9 +14,10 @@ from typing import Any, ClassVar, Final
 from ff_storage.core.errors import LimitExceededError, UnsupportedFeature
 from ff_storage.core.sql.compiler import Compiler
 from ff_storage.core.sql.dialect import Convert
-from ff_storage.core.sql.expressions import Arithmetic, Match, Order
+from ff_storage.core.sql.expressions import Arithmetic, Expr, Match, Order
 from ff_storage.core.tables import Column
 from ff_storage.core.types import Bytes, ColumnType, Decimal, Float, Integer, Text, describe
+from ff_storage.sqlite.functions import AVG_DIGITS
 from ff_storage.sqlite.values import NARROW_DIGITS
 
 JSON_LIST: Final = 8
@@ -122,15 +123,16 @@ class SQLiteCompiler(Compiler):
     def avg_type(self, type_: ColumnType) -> ColumnType:
         return _narrowed(super().avg_type(type_), type_)
 
-    def aggregate(self, function: str, argument: str, type_: ColumnType, *, distinct: bool) -> str:
+    def aggregate(self, function: str, argument: Expr, type_: ColumnType, *, distinct: bool) -> str:
+        plain = super().aggregate
         if not isinstance(type_, Decimal) or function not in ("sum", "avg"):
-            return super().aggregate(function, argument, type_, distinct=distinct)
-        argument = f"DISTINCT {argument}" if distinct else argument
+            return plain(function, argument, type_, distinct=distinct)
         if is_key(type_):
-            return f"ff_decimal_{function}({argument})"
-        if function == "avg":
-            return f"ff_decimal_ratio(SUM({argument}), COUNT({argument}), 4)"
-        return f"SUM({argument})"
+            return f"ff_decimal_{function}({'DISTINCT ' if distinct else ''}{self.write(argument)})"
+        total = plain("sum", argument, type_, distinct=distinct)
+        if function == "sum":
+            return total
+        return f"ff_decimal_ratio({total}, {plain('count', argument, type_, distinct=distinct)}, {AVG_DIGITS})"
 
 
 def is_key(type_: ColumnType) -> bool:

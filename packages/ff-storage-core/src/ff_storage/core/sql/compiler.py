@@ -320,15 +320,16 @@ class Compiler(Analysis):
         operand = self.resolve(node.operand)
         type_, column = self.type_of(operand), self.column_of(operand)
         self.comparable(operand, "be compared", type_=type_)
-        left = self.enclosed(operand)
-        null = f"{left} IS {'NOT ' if node.negated else ''}NULL"
+        no = "NOT " if node.negated else ""
         if node.bucket == 0:
-            return null if node.has_null else self.constant(value=node.negated)
+            return f"{self.enclosed(operand)} IS {no}NULL" if node.has_null else self.constant(value=node.negated)
+        left = self.enclosed(operand)
         members = self.members(self._positions[id(node.items)], self._encoder(type_, column), node.bucket, type_)
-        text = f"{left} {'NOT ' if node.negated else ''}IN {members}"
+        text = f"{left} {no}IN {members}"
         if not node.has_null:
             return text
-        return f"({text} {'AND' if node.negated else 'OR'} {null})"
+        # Written again and not repeated: a parameter within it is a parameter twice.
+        return f"({text} {'AND' if node.negated else 'OR'} {self.enclosed(operand)} IS {no}NULL)"
 
     def members(self, position: int, encode: Convert, size: int, type_: ColumnType) -> str:
         """The list of an IN, in parentheses."""
@@ -374,13 +375,13 @@ class Compiler(Analysis):
         if node.function in ("min", "max"):
             self.comparable(argument, "be ordered", type_=type_)
         self._in_aggregate = True
-        written = self.write(argument)
+        text = self.aggregate(node.function, argument, type_, distinct=node.distinct)
         self._in_aggregate = False
-        return self.aggregate(node.function, written, type_, distinct=node.distinct)
+        return text
 
-    def aggregate(self, function: str, argument: str, type_: ColumnType, *, distinct: bool) -> str:
-        """An aggregate over one argument."""
-        return f"{function.upper()}({'DISTINCT ' if distinct else ''}{argument})"
+    def aggregate(self, function: str, argument: Expr, type_: ColumnType, *, distinct: bool) -> str:
+        """An aggregate over one argument, which is written wherever it stands: its parameters count each time."""
+        return f"{function.upper()}({'DISTINCT ' if distinct else ''}{self.write(argument)})"
 
     def cast(self, text: str, source: ColumnType, target: ColumnType) -> str:
         """`text` of type `source` as `target`, between numbers; anything else is left alone."""

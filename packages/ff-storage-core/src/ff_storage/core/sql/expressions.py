@@ -338,7 +338,8 @@ class InList(Expr):
         self.bucket = _bucket(len(items))
         self.key = ("IN", operand.key, self.bucket, self.has_null, negated)
         self.values = (*operand.values, items)
-        _measure(self, (operand,))
+        # Beside a NULL the operand is written twice, so it counts twice.
+        _measure(self, (operand, operand) if self.has_null else (operand,))
 
     def children(self) -> tuple[Expr, ...]:
         return (self.operand, self.items)

@@ -69,6 +69,18 @@ class AggregateTests(FilterTests):
         cents = Query(Product).filter(Product.price < 1).select(func.sum(Product.price))
         assert await cents.scalar(pool) == Decimal("1.00")
 
+    async def test_aggregates_of_what_is_computed(self, pool: Pool) -> None:
+        """Values within an aggregate are bound wherever the engine has to write it."""
+        for n in range(4):
+            await self.given(pool, Product(name=str(n), stock=n, price=Decimal(n), weight=n / 2))
+        query = Query(Product).filter(Product.stock > 0).select(
+            func.avg(F.price * 2), func.avg(F.price + 1, distinct=True), func.sum(F.price * F.stock),
+            func.avg(F.stock * 2), func.sum(func.coalesce(F.weight, 0.5)), func.max(F.stock + 1),
+            func.count(F.price - 1),
+        )  # fmt: skip
+        row: tuple[Any, ...] = await query.having(func.avg(F.price * 3) > 5).one(pool)
+        assert row == (Decimal(4), Decimal(3), Decimal(14), pytest.approx(4.0), 3.0, 4, 3)
+
     async def test_s31_a_sum_beyond_64_bits_is_exact_or_an_error(self, pool: Pool) -> None:
         await self.given(pool, *[Product(name=str(n), stock=MOST) for n in range(3)])
         try:

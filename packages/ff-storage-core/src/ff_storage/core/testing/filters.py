@@ -147,6 +147,7 @@ class FilterTests(Conformance):
     async def test_s01_a_list_never_holds_null_unless_it_says_so(self, pool: Pool) -> None:
         await self.given(pool, Product(name="none"), Product(name="a", category="a"), Product(name="b", category="b"))
         category = col(Product.category)
+        filled: Any = func.coalesce(Product.category, "c")
         everything = {"none", "a", "b"}
         cases: list[tuple[Any, set[str]]] = [
             (category.in_(["a", "x"]), {"a"}),
@@ -156,6 +157,8 @@ class FilterTests(Conformance):
             (category.in_(["a", None]), {"a", "none"}),
             (category.not_in(["a"]), {"b"}),
             (category.not_in([]), everything),
+            (filled.in_(["a", "c", None]), {"a", "none"}),
+            (filled.not_in(["a", "b", None]), {"none"}),
             (category.not_in([None]), {"a", "b"}),
             (category.not_in(["a", None]), {"b"}),
             (not_(category.in_([])), everything),

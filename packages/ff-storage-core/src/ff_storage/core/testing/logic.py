@@ -41,7 +41,7 @@ def random_condition(dice: random.Random, depth: int) -> tuple[Any, Callable[[Pr
         if kind == "null":
             return left.is_null(), lambda product: left_truth(product) is None
         if kind == "in":
-            return left.in_([True]), left_truth
+            return left.in_([True, None]), lambda product: left_truth(product) is not False
         if kind == "label":
             return left.label("named"), left_truth
         if kind == "not":

@@ -97,6 +97,7 @@ class TenantTests(Conformance):
             either.is_not_null(),
             either.label("x").is_not_null(),
             either.in_([True]),
+            either.label("x").in_([True, None]),
             either == True,  # noqa: E712 - an expression
             either.label("x") == True,  # noqa: E712
             func.coalesce(either, False),
