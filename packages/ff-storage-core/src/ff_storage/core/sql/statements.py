@@ -10,9 +10,9 @@ import copy
 import dataclasses
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
-from ff_storage.core.sql.expressions import Bound, ColumnRef, Entity, Expr, Name, Order
+from ff_storage.core.sql.expressions import Aggregate, Bound, ColumnRef, Entity, Expr, Name, Order
 from ff_storage.core.tables import Column
 
 SelectForm = Literal["rows", "count", "exists"]
@@ -131,23 +131,34 @@ def assignment(column: Column, value: Any) -> tuple[Column, Expr]:
 
 
 def unshared(statement: S) -> S:
-    """The same statement with every node in one place only: a condition that the caller used twice becomes two."""
+    """The same statement with every node in one place only: a condition that the caller used twice becomes two.
+
+    Names become the fields they stand for, but for those that a label of the outputs may answer to: in the clauses that
+    work on results, outside of aggregates. So an output may be labeled with the name of a field that it is made of.
+    """
     parts = {
-        field.name: _unshared(getattr(statement, field.name))
+        field.name: _unshared(getattr(statement, field.name), statement.entity, labels=field.name in _ON_RESULTS)
         for field in dataclasses.fields(statement)
         if field.name != "entity"
     }
     return dataclasses.replace(statement, **parts)
 
 
-def _unshared(part: Any) -> Any:
+_ON_RESULTS: Final = frozenset({"group_by", "having", "order_by"})
+
+
+def _unshared(part: Any, entity: Entity, *, labels: bool) -> Any:
     if isinstance(part, tuple):
-        return tuple(map(_unshared, part))  # pyright: ignore[reportUnknownArgumentType]  # of what, is asked below
-    if isinstance(part, ColumnRef | Name) or not isinstance(part, Expr | Order):
+        parts: tuple[Any, ...] = part  # pyright: ignore[reportUnknownVariableType]
+        return tuple([_unshared(each, entity, labels=labels) for each in parts])
+    if isinstance(part, Name):
+        return part if labels else entity.column(part.name)
+    if isinstance(part, ColumnRef) or not isinstance(part, Expr | Order):
         return part
+    labels = labels and not isinstance(part, Aggregate)
     twin = copy.copy(part)
     for owner in type(part).__mro__:
         for slot in getattr(owner, "__slots__", ()):
             if slot not in ("depth", "key", "size", "values"):
-                setattr(twin, slot, _unshared(getattr(part, slot)))
+                setattr(twin, slot, _unshared(getattr(part, slot), entity, labels=labels))
     return twin

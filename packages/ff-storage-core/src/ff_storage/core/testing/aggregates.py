@@ -73,12 +73,13 @@ class AggregateTests(FilterTests):
         """Values within an aggregate are bound wherever the engine has to write it."""
         for n in range(4):
             await self.given(pool, Product(name=str(n), stock=n, price=Decimal(n), weight=n / 2))
-        query = Query(Product).filter(Product.stock > 0).select(
+        aggregates: list[Any] = [
             func.avg(F.price * 2), func.avg(F.price + 1, distinct=True), func.sum(F.price * F.stock),
             func.avg(F.stock * 2), func.sum(func.coalesce(F.weight, 0.5)), func.max(F.stock + 1),
             func.count(F.price - 1),
-        )  # fmt: skip
-        row: tuple[Any, ...] = await query.having(func.avg(F.price * 3) > 5).one(pool)
+        ]  # fmt: skip
+        mean: Any = func.avg(F.price * 3)
+        row = await Query(Product).filter(Product.stock > 0).select(*aggregates).having(mean > 5).one(pool)
         assert row == (Decimal(4), Decimal(3), Decimal(14), pytest.approx(4.0), 3.0, 4, 3)
 
     async def test_s31_a_sum_beyond_64_bits_is_exact_or_an_error(self, pool: Pool) -> None:
@@ -145,6 +146,23 @@ class AggregateTests(FilterTests):
         assert [each for each, _ in await query.order_by("-total").execute(pool)] == ["a", "b", "c"]
         descending = Query(Product).select(F.category, total).group_by("category").order_by("-total")
         assert [each for each, _ in await descending.execute(pool)] == ["c", "b", "a"]
+
+    async def test_a_label_may_have_the_name_of_a_field(self, pool: Pool) -> None:
+        given = [("a", 1), ("a", 2), ("B", 4), ("c", 8)]
+        await self.given(pool, *[Product(name=n, category=n, stock=s) for n, s in given])
+        aggregate: Any = func.sum(F.stock)
+        total = aggregate.label("stock")
+        query = Query(Product).select(F.category, total).group_by(F.category)
+        assert await query.order_by("-stock").execute(pool) == [("c", 8), ("B", 4), ("a", 3)]
+        assert await query.order_by(aggregate).execute(pool) == [("a", 3), ("B", 4), ("c", 8)]
+        assert await query.having(aggregate > 4).execute(pool) == [("c", 8)]
+        assert await query.having(F.stock > 4).execute(pool) == [("c", 8)]
+        assert await query.filter(F.stock > 1).having(F.stock < 4).count(pool) == 1
+        lower: Any = func.lower(F.name)
+        folded = Query(Product).select(lower.label("name")).distinct()
+        assert await folded.order_by(F.name).execute(pool) == [("a",), ("b",), ("c",)]
+        counted = Query(Product).select(lower.label("name"), func.count()).group_by(F.name).order_by("name")
+        assert await counted.execute(pool) == [("a", 2), ("b", 1), ("c", 1)]
 
     async def test_s66_a_bare_field_beside_an_aggregate_is_refused(self, recorder: Recorder) -> None:
         query = Query(Product)
