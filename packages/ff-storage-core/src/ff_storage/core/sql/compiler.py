@@ -117,15 +117,17 @@ class Compiler(Analysis):
 
     def select(self, statement: Select, labels: dict[str, Expr]) -> str:
         """A SELECT in the form that was asked for."""
+        if statement.form == "rows":
+            return self.select_rows(statement, ", ".join([self.write(node) for node in statement.outputs]), labels)
+        # Where the outputs decide how many results there are, they are computed.
+        plain = not (statement.distinct or statement.group_by or statement.having or self._aggregated(statement))
+        columns = "1" if plain else ", ".join(f"{self.write(node)} AS c{i}" for i, node in enumerate(statement.outputs))
         if statement.form == "exists":
-            return f"SELECT EXISTS ({self.select_rows(statement, '1', labels)})"
-        if statement.form == "count":
-            plain = not (statement.distinct or statement.group_by or statement.having or self._aggregated(statement))
-            if plain and statement.limit is None and statement.offset is None:
-                return self.select_rows(statement, "COUNT(*)", labels)
-            columns = ", ".join(f"{self.write(node)} AS c{i}" for i, node in enumerate(statement.outputs))
-            return f"SELECT COUNT(*) FROM ({self.select_rows(statement, columns, labels)}) AS counted"
-        return self.select_rows(statement, ", ".join([self.write(node) for node in statement.outputs]), labels)
+            rows = self.select_rows(statement, columns, labels)
+            return f"SELECT EXISTS ({rows})" if plain else f"SELECT EXISTS (SELECT 1 FROM ({rows}) AS found)"
+        if plain and statement.limit is None and statement.offset is None:
+            return self.select_rows(statement, "COUNT(*)", labels)
+        return f"SELECT COUNT(*) FROM ({self.select_rows(statement, columns, labels)}) AS counted"
 
     def select_rows(self, statement: Select, columns: str, labels: dict[str, Expr]) -> str:
         """A SELECT of `columns`, which were written first; the clauses after WHERE may name `labels`."""

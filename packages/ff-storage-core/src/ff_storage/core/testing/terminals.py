@@ -33,6 +33,24 @@ class TerminalTests(FilterTests):
         assert await Query(Product).offset(1).exists(pool) is False
         assert await Query(Product).order_by(Product.name).limit(1).exists(pool) is True
 
+    async def test_exists_means_that_execute_has_results(self, pool: Pool) -> None:
+        await self.given(pool, *[Product(name=name, stock=1) for name in "abc"])
+        same = Query(Product).select(Product.stock).distinct()
+        none = Query(Product).filter(Product.name == "z")
+        more: Any = Product.stock + 1
+        queries: list[Query[Any]] = [
+            same, same.offset(1), same.limit(1), Query(Product).select(Product.name).distinct().offset(2),
+            none.select(func.count()), none.select(func.sum(Product.stock)), none.select(func.count()).limit(0),
+            none.select(func.count()).offset(1), none.select(Product.stock, func.count()).group_by(Product.stock),
+            Query(Product).select(Product.stock, func.count()).group_by(Product.stock).offset(1),
+            Query(Product).select(func.count()).having(func.count() > 3),
+            Query(Product).select(more.label("more")).distinct().order_by("more").offset(1),
+        ]  # fmt: skip
+        for query in queries:
+            found = await query.execute(pool)
+            assert await query.exists(pool) is bool(found), repr(query)
+            assert await query.count(pool) == len(found), repr(query)
+
     async def test_one_first_and_scalar(self, pool: Pool) -> None:
         query = Query(Product).order_by(Product.name)
         assert await query.first(pool) is None
