@@ -90,9 +90,13 @@ def test_two_plugins_of_one_name_are_refused_before_either_is_imported() -> None
     )
     for _ in range(2):
         with pytest.raises(PluginConflictError, match=r"'postgres'.*'evil-pg' and 'ff-storage-postgres'"):
-            found.dialects()
+            found.dialect_for_scheme("postgresql")
+    # Whoever it was, it may have provided this; but another provider is known for that.
     with pytest.raises(PluginConflictError):
         found.strategy("none")
+    with pytest.raises(MissingDistributionError):
+        found.dialect_for_scheme("mysql")
+    assert found.dialects() == {}
     assert [p.failure for p in found.plugins] == [None, None]
 
 
@@ -110,9 +114,15 @@ def test_two_plugins_of_one_name_are_refused_before_either_is_imported() -> None
     ],
 )
 def test_two_claims_on_one_name_are_refused(first: object, second: object, message: str) -> None:
-    found = registry_of(candidate("one", first), candidate("two", second))
-    with pytest.raises(PluginConflictError, match=message):
-        found.dialects()
+    found = registry_of(
+        candidate("one", first), candidate("two", second), candidate("three", dialects(dialect("fine")))
+    )
+    for _ in range(2):
+        with pytest.raises(PluginConflictError, match=message):
+            _ = found.strategy("s") if "strategy" in message else found.dialect_for_scheme("x")
+    assert [*found.dialects()] == ["fine"]
+    assert found.strategies() == {}
+    assert found.dialect_for_scheme("fine").name == "fine"
 
 
 @pytest.mark.parametrize(

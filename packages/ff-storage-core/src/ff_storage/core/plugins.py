@@ -1,16 +1,16 @@
 """The registry of plugins: who is installed, what each provides, and what to install for the rest.
 
 The loader is our own, over pluggy's hooks, because pluggy's takes the first of two plugins with one name silently and
-lets one broken plugin stop them all. Here two distributions that claim one name are refused, both named; a plugin
-that cannot be loaded is kept aside, and reported when somebody asks for what it might provide (and by
-`python -m ff_storage`). Nothing is looked up before the first question.
+lets one broken plugin stop them all. Here two distributions that claim one name are both refused it, and named; a
+plugin that cannot be loaded is kept aside, and reported when somebody asks for what it might provide (and by
+`python -m ff_storage`). The rest works. Nothing is looked up before the first question.
 """
 
 from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -107,7 +107,7 @@ class PluginRegistry:
         return tuple(_load(c) if names[c.name] == 1 else LoadedPlugin(c) for c in candidates)
 
     def conflicts(self) -> list[PluginConflictError]:
-        """Every name that is claimed twice; any of them makes the questions below fail."""
+        """Every name that is claimed twice. It is refused to both, and the rest works."""
         plugins = [(plugin, plugin.candidate) for plugin in self.plugins]
         dialects = [(spec, candidate) for plugin, candidate in plugins for spec in plugin.dialects]
         strategies = [(spec, candidate) for plugin, candidate in plugins for spec in plugin.strategies]
@@ -119,32 +119,66 @@ class PluginRegistry:
         ]
 
     @functools.cached_property
-    def _sound(self) -> tuple[LoadedPlugin, ...]:
-        for conflict in self.conflicts():
-            raise conflict
-        return self.plugins
+    def _contested(self) -> frozenset[tuple[str, str]]:
+        return frozenset((conflict.details["kind"], conflict.details["name"]) for conflict in self.conflicts())
+
+    def _claims(self, spec: DialectSpec) -> set[tuple[str, str]]:
+        return {("dialect", spec.name), *(("database scheme", scheme) for scheme in spec.schemes)}
+
+    @functools.cached_property
+    def _dialects(self) -> dict[str, DialectSpec]:
+        specs = [spec for plugin in self.plugins for spec in plugin.dialects]
+        return {spec.name: spec for spec in specs if self._contested.isdisjoint(self._claims(spec))}
+
+    @functools.cached_property
+    def _strategies(self) -> dict[str, StrategySpec]:
+        specs = [spec for plugin in self.plugins for spec in plugin.strategies]
+        return {spec.name: spec for spec in specs if ("temporal strategy", spec.name) not in self._contested}
 
     def dialects(self) -> dict[str, DialectSpec]:
-        """The database engines by name."""
-        return {spec.name: spec for plugin in self._sound for spec in plugin.dialects}
+        """The database engines by name, but those whose name or scheme another plugin claims too."""
+        return dict(self._dialects)
 
     def dialect_for_scheme(self, scheme: str) -> DialectSpec:
-        """The engine behind a URL's scheme."""
-        schemes = {scheme: spec for spec in self.dialects().values() for scheme in spec.schemes}
-        return schemes.get(scheme) or self._missing("database scheme", scheme, schemes, KNOWN_SCHEMES)
+        """The engine behind a URL's scheme. Raises PluginConflictError for a contested one."""
+        schemes = {scheme: spec for spec in self._dialects.values() for scheme in spec.schemes}
+        if scheme in schemes:
+            return schemes[scheme]
+        refused = [spec for plugin in self.plugins for spec in plugin.dialects if scheme in spec.schemes]
+        claims = {claim for spec in refused for claim in self._claims(spec)}
+        return self._missing("database scheme", scheme, schemes, KNOWN_SCHEMES, claims)
 
     def strategies(self) -> dict[str, StrategySpec]:
-        """The temporal strategies by name, core's `none` among them."""
-        return {spec.name: spec for plugin in self._sound for spec in plugin.strategies}
+        """The temporal strategies by name, core's `none` among them, but those that two plugins claim."""
+        return dict(self._strategies)
 
     def strategy(self, name: str) -> StrategySpec:
-        """The temporal strategy of that name."""
-        strategies = self.strategies()
-        return strategies.get(name) or self._missing("temporal strategy", name, strategies, KNOWN_STRATEGIES)
+        """The temporal strategy of that name. Raises PluginConflictError for a contested one."""
+        found = self._strategies.get(name)
+        if found is not None:
+            return found
+        kind = "temporal strategy"
+        return self._missing(kind, name, self._strategies, KNOWN_STRATEGIES, {(kind, name)})
 
-    def _missing(self, kind: str, name: str, present: Mapping[str, object], known: Mapping[str, str]) -> NoReturn:
-        """Raise what explains best why `name` is not there: a broken plugin, a missing distribution, a wrong name."""
+    def _check_conflicts(self, claims: Collection[tuple[str, str]], provider: str | None) -> None:
+        """Raise the conflict that keeps one of `claims` away, or a plugin that may provide it."""
+        for conflict in self.conflicts():
+            kind, name = conflict.details["kind"], conflict.details["name"]
+            unseen = kind == "plugin name" and (provider is None or provider in conflict.details["distributions"])
+            if unseen or (kind, name) in claims:
+                raise conflict
+
+    def _missing(
+        self,
+        kind: str,
+        name: str,
+        present: Mapping[str, object],
+        known: Mapping[str, str],
+        claims: Collection[tuple[str, str]],
+    ) -> NoReturn:
+        """Raise what explains best why `name` is not there: a conflict, a broken plugin, a missing or wrong name."""
         provider = known.get(name)
+        self._check_conflicts(claims, provider)
         broken = [p for p in self.plugins if p.failure and provider in (None, p.candidate.distribution)]
         if broken:
             raise PluginLoadError(
@@ -198,7 +232,7 @@ def _conflicts(kind: str, claims: Iterable[tuple[str, Candidate]]) -> list[Plugi
                 PluginConflictError(
                     f"the {kind} {name!r} is claimed by both {holders[name]!r} and {candidate.distribution!r}",
                     remedy="uninstall one of them",
-                    details={"name": name, "distributions": [holders[name], candidate.distribution]},
+                    details={"kind": kind, "name": name, "distributions": [holders[name], candidate.distribution]},
                 )
             )
         else:
