@@ -187,10 +187,10 @@ class RecordReader:
             try:
                 return model.model_validate(record)
             except ValidationError as error:
-                # Without the input: it may hold what must not be logged.
+                # Without the input, and so without Pydantic's error behind it: it may hold what must not be logged.
                 problems = error.errors(include_url=False, include_context=False, include_input=False)
                 found = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in problems[:5])
-                raise InvalidValueError(f"a record is no valid {model.__name__}", found=found) from error
+                raise InvalidValueError(f"a record is no valid {model.__name__}", found=found) from None
         for name in record:
             if name not in model.model_fields:
                 raise UnknownFieldError.of(name, model.__name__, model.model_fields)
