@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import re
 from collections.abc import Awaitable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from ff_storage.core.database import IsolationLevel
@@ -18,6 +19,11 @@ _BATCH: Final = 1000
 _ROWS_ONLY: Final = re.compile(r"\s*(?:SELECT|VALUES|INSERT|REPLACE|UPDATE|DELETE|WITH|EXPLAIN)\b", re.IGNORECASE)
 
 _numbers = itertools.count(1)
+
+
+@lru_cache(1024)
+def _is_about_rows(text: str) -> bool:
+    return _ROWS_ONLY.match(text) is not None
 
 
 class SQLiteConnection:
@@ -58,7 +64,7 @@ class SQLiteConnection:
 
     def keeps_session(self, text: str) -> bool:
         """Whether raw SQL is a query or a change of rows; anything else may set, attach or create something."""
-        return _ROWS_ONLY.match(text) is not None
+        return _is_about_rows(text)
 
     # --- statements --------------------------------------------------------------------------------------------------
 

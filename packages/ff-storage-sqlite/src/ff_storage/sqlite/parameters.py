@@ -12,11 +12,10 @@ import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from ff_storage.core import types
 from ff_storage.core.errors import InvalidValueError
-from ff_storage.core.sql import values
 from ff_storage.sqlite.values import encoder
 
 _TOKEN: Final = re.compile(
@@ -30,12 +29,24 @@ _ENCODERS: Final[dict[type, Callable[[Any], Any]]] = {
     kind: encoder(types.SCALARS[kind])
     for kind in (str, int, float, bytes, bool, dt.datetime, dt.date, dt.time, dt.timedelta, uuid.UUID)
 }
+_ENCODERS[bytearray] = _ENCODERS[memoryview] = _ENCODERS[bytes]
 
 
-@lru_cache(512)
-def marks(text: str) -> tuple[str, ...]:
-    """The placeholders of a statement, in order; not those within literals and comments."""
-    return tuple(match["mark"] for match in _TOKEN.finditer(text) if match["mark"])
+@lru_cache(1024)
+def placeholders(text: str) -> int:
+    """The number of placeholders in a statement, apart from those within literals and comments.
+
+    Raises InvalidValueError for any form but `?`.
+    """
+    marks = [match["mark"] for match in _TOKEN.finditer(text) if match["mark"]]
+    others = [mark for mark in marks if mark != "?"]
+    if others:
+        raise InvalidValueError(
+            "SQLite takes ? as the placeholder of raw SQL here",
+            found=", ".join(dict.fromkeys(others)),
+            remedy="write WHERE a = ? AND b = ?, and pass the values in that order",
+        )
+    return len(marks)
 
 
 def bind(text: str, arguments: Sequence[Any]) -> Sequence[Any]:
@@ -44,30 +55,25 @@ def bind(text: str, arguments: Sequence[Any]) -> Sequence[Any]:
     Raises InvalidValueError when the count differs, when the placeholders are not `?`, and for values that SQLite
     cannot store.
     """
-    expected = marks(text)
-    if any(mark != "?" for mark in expected):
-        raise InvalidValueError(
-            "SQLite takes ? as the placeholder of raw SQL here",
-            found=", ".join(dict.fromkeys(expected)),
-            remedy="write WHERE a = ? AND b = ?, and pass the values in that order",
-        )
+    expected = placeholders(text)
     if len(arguments) == 1 and isinstance(arguments[0], Mapping):
-        arguments = [*arguments[0].values()]
-    if len(arguments) != len(expected):
+        arguments = [*cast("Mapping[Any, Any]", arguments[0]).values()]
+    if len(arguments) != expected:
         raise InvalidValueError(
-            f"the statement has {len(expected)} placeholders (?)",
+            f"the statement has {expected} placeholders (?)",
             found=f"{len(arguments)} values",
             remedy="pass one value for each ?: fetch_all('… WHERE a = ? AND b = ?', a, b)",
         )
     return [value if value is None else _encoded(value) for value in arguments]
 
 
-def _encoded(value: Any) -> Any:
+def _encoded(value: object) -> Any:
+    encode = _ENCODERS.get(type(value))
+    if encode is not None:
+        return encode(value)
     for kind in type(value).__mro__:
         if kind in _ENCODERS:
             return _ENCODERS[kind](value)
-    if isinstance(value, bytearray | memoryview):
-        return values.binary()(value)
     raise InvalidValueError(
         "None, bool, int, float, str, bytes, a datetime, date, time, timedelta or UUID is expected in raw SQL",
         found=f"a {type(value).__name__}",

@@ -170,7 +170,7 @@ class Session:
     def fetch_named(self, text: str, parameters: Sequence[Any]) -> tuple[tuple[str, ...], list[Row]]:
         """The names of the columns, and every row."""
         rows = self.fetch(text, parameters)
-        return tuple(column[0] for column in self._cursor.description or ()), rows
+        return tuple([column[0] for column in self._cursor.description or ()]), rows
 
     def execute(self, text: str, parameters: Sequence[Any]) -> int:
         """The number of rows that were inserted, updated or deleted."""
@@ -294,7 +294,7 @@ class Session:
         except DRIVER_ERRORS as error:
             self._retry(error, lambda: cursor.execute(text, parameters))
         self._cursors.add(cursor)
-        return cursor, tuple(column[0] for column in cursor.description or ())
+        return cursor, tuple([column[0] for column in cursor.description or ()])
 
     def fetch_batch(self, cursor: sqlite3.Cursor, count: int) -> list[Row]:
         """The next `count` rows, or what is left."""
