@@ -9,7 +9,7 @@ runs it decides, by `atomic`, whether its commands share one.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Awaitable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -56,8 +56,8 @@ Program = Generator[Command, Any, T]
 class AsyncExecutor(Protocol):
     """What `run` needs: one open connection, or anything that stands for one."""
 
-    async def perform(self, command: Command) -> Any:
-        """The result of one command."""
+    def perform(self, command: Command) -> Awaitable[Any]:
+        """The result of one command, to be awaited once."""
         ...
 
 

@@ -11,9 +11,10 @@ from ff_storage.core import program as programs
 from ff_storage.core.database.connection import Connection, IsolationLevel
 from ff_storage.core.database.executor import Bind, Executor
 from ff_storage.core.errors import ConcurrentUseError, PoolError, QueryTimeout
-from ff_storage.core.program import Command, Execute, ExecuteMany, Fetch, Program, Row
+from ff_storage.core.program import Command, Execute, Fetch, Program, Row
 
 if TYPE_CHECKING:
+    from ff_storage.core.database.deadlines import Deadlines
     from ff_storage.core.database.pool import Pool
     from ff_storage.core.database.transaction import Transaction
     from ff_storage.core.sql.dialect import Dialect
@@ -130,6 +131,41 @@ class Lease(Executor):
             self.pool.take_back(self.member, clean=not self.broken)
 
 
+def send(connection: Connection, command: Command) -> Awaitable[Any]:
+    """Have `connection` carry out `command`."""
+    if isinstance(command, Fetch):
+        return connection.fetch(command.text, command.parameters)
+    if isinstance(command, Execute):
+        return connection.execute(command.text, command.parameters)
+    return connection.execute_many(command.text, command.parameters)
+
+
+class Direct:
+    """A connection that one program has to itself, as its executor: no check and no frame between them."""
+
+    __slots__ = ("_broken", "_connection", "_deadlines")
+
+    def __init__(self, connection: Connection, deadlines: Deadlines | None) -> None:
+        self._connection = connection
+        self._deadlines = deadlines
+        self._broken = False
+
+    def perform(self, command: Command) -> Awaitable[Any]:
+        """The result of one command. Raises PoolError after one that ran out of time, and may still be running."""
+        if self._deadlines is None:
+            return send(self._connection, command)
+        return self._within(self._deadlines, command)
+
+    async def _within(self, deadlines: Deadlines, command: Command) -> Any:
+        if self._broken:
+            raise PoolError("an earlier statement of this program did not end in time")
+        try:
+            return await deadlines.run(send(self._connection, command))
+        except BaseException as error:
+            self._broken = not has_ended(error)
+            raise
+
+
 class Performer:
     """A way to run functions on a connection, as the executor of a program."""
 
@@ -138,12 +174,6 @@ class Performer:
     def __init__(self, call: Callable[[Callable[[Connection], Awaitable[Any]]], Awaitable[Any]]) -> None:
         self._call = call
 
-    async def perform(self, command: Command) -> Any:
+    def perform(self, command: Command) -> Awaitable[Any]:
         """The result of one command."""
-        match command:
-            case Fetch(text, parameters):
-                return await self._call(lambda connection: connection.fetch(text, parameters))
-            case Execute(text, parameters):
-                return await self._call(lambda connection: connection.execute(text, parameters))
-            case ExecuteMany(text, rows):
-                return await self._call(lambda connection: connection.execute_many(text, rows))
+        return self._call(lambda connection: send(connection, command))

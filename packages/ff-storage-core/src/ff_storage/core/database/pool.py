@@ -12,7 +12,7 @@ from ff_storage.core import program as programs
 from ff_storage.core.database.ambient import ambient, detached, in_any
 from ff_storage.core.database.connection import Connection, IsolationLevel
 from ff_storage.core.database.executor import Executor
-from ff_storage.core.database.lease import Lease, Performer, has_ended
+from ff_storage.core.database.lease import Direct, Lease, has_ended
 from ff_storage.core.database.stock import Stock
 from ff_storage.core.database.transaction import Transaction
 from ff_storage.core.errors import PoolError
@@ -69,13 +69,13 @@ class Pool(Stock, Executor):
             program = programs.primed(program)
             async with self.transaction() as transaction:
                 return await transaction.run(program)
-        lease = await self.lease()
+        member = self._take() or await self._wait(self._settings.acquire_timeout)
         try:
-            result = await programs.run(program, Performer(lease.call))
+            result = await programs.run(program, Direct(member.connection, self.deadlines))
         except BaseException as error:
-            lease.give_back(error)
+            self.take_back(member, clean=has_ended(error))
             raise
-        lease.give_back()
+        self.take_back(member)
         return result
 
     def acquire(self, timeout: float | None = None) -> Acquisition:
