@@ -52,7 +52,7 @@ class Executor(ABC):
 
     @abstractmethod
     async def run(self, program: Program[T], *, atomic: bool = False) -> T:
-        """Drive `program` on one connection; with `atomic` in a transaction (within one already: in that)."""
+        """Drive `program` on one connection; with `atomic` in a transaction (within one: in a savepoint)."""
 
     @abstractmethod
     async def call(self, function: Callable[[Connection], Awaitable[T]], raw: str | None = None) -> T:

@@ -62,9 +62,9 @@ class Pool(Stock, Executor):
         return result
 
     async def run(self, program: Program[T], *, atomic: bool = False) -> T:
-        """Drive `program` on one connection; with `atomic` in a transaction (within one already: in that)."""
+        """Drive `program` on one connection; with `atomic` in a transaction (within one: in a savepoint)."""
         if in_any() is not None and (transaction := ambient(self)) is not None:
-            return await transaction.run(program)
+            return await transaction.run(program, atomic=atomic)
         if atomic:
             program = programs.primed(program)
             async with self.transaction() as transaction:

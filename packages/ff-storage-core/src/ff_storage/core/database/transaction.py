@@ -206,9 +206,16 @@ class Transaction(Executor):
         return await self._started().call(lambda connection: connection.fetch(text, parameters))
 
     async def run(self, program: Program[T], *, atomic: bool = False) -> T:
-        """Drive `program` within the transaction, which is atomic already."""
-        del atomic
-        return await programs.run(program, Performer(self._started().call))
+        """Drive `program` within the transaction; with `atomic` in a savepoint, so that it leaves all or nothing.
+
+        Without one, the caller who catches its error would commit the half of it that was done.
+        """
+        work = self._started()
+        if not atomic:
+            return await programs.run(program, Performer(work.call))
+        program = programs.primed(program)
+        async with self.savepoint():
+            return await programs.run(program, Performer(work.call))
 
     def acquire(self, timeout: float | None = None) -> contextlib.AbstractAsyncContextManager[Transaction]:
         """Itself."""

@@ -78,8 +78,8 @@ class AggregateTests(FilterTests):
             func.avg(F.stock * 2), func.sum(func.coalesce(F.weight, 0.5)), func.max(F.stock + 1),
             func.count(F.price - 1),
         ]  # fmt: skip
-        mean: Any = func.avg(F.price * 3)
-        row = await Query(Product).filter(Product.stock > 0).select(*aggregates).having(mean > 5).one(pool)
+        query = Query(Product).filter(Product.stock > 0).select(*aggregates)
+        row = await query.having(func.count() > 2).one(pool)
         assert row == (Decimal(4), Decimal(3), Decimal(14), pytest.approx(4.0), 3.0, 4, 3)
 
     async def test_s31_a_sum_beyond_64_bits_is_exact_or_an_error(self, pool: Pool) -> None:

@@ -82,6 +82,17 @@ class BulkTests(Conformance):
         assert [each.count for each in mixed] == [0, 1]
         assert isinstance(mixed[0].error, InvalidValueError)
 
+    async def test_a_chunk_stands_for_itself_within_a_transaction(self, pool: Pool) -> None:
+        repo = PydanticRepository(Country, pool)
+        given = [Country(code=code, name="x") for code in ("aa", "aa", "bb")]
+        async with pool.transaction():
+            results = await bulk_insert(Country, given, pool, batch_size=1, atomic=False)
+            assert [each.count for each in results] == [1, 0, 1]
+            with pytest.raises(UniqueViolation):
+                await repo.create_many([Country(code="cc", name="x"), given[0]], batch_size=1)
+            await repo.create(Country(code="dd", name="x"))
+        assert [each.code for each in await repo.list(order_by="code")] == ["aa", "bb", "dd"]
+
     async def test_bulk_writes_join_a_transaction(self, pool: Pool) -> None:
         repo = PydanticRepository(Country, pool)
         with pytest.raises(ZeroDivisionError):

@@ -167,6 +167,15 @@ class Medal(PydanticModel):
     award_id: uuid.UUID = Field(db_foreign_key="kit_awards(id)", db_on_delete="CASCADE")
 
 
+class Speech(PydanticModel):
+    """A RESTRICT grandchild, behind those that cascade."""
+
+    __table_name__ = "kit_speeches"
+
+    text: str
+    award_id: uuid.UUID = Field(db_foreign_key="kit_awards(id)", db_on_delete="RESTRICT")
+
+
 class Quote(PydanticModel):
     """A SET NULL child within the tenant: the key is composite, and only the reference may be cleared."""
 
@@ -206,7 +215,7 @@ class Task(PydanticModel):
     after_id: uuid.UUID | None = Field(default=None, db_foreign_key="kit_tasks(id)", db_on_delete="RESTRICT")
 
 
-AUTHORS: Final = (Country, Author, Book, Award, Medal, Quote)
+AUTHORS: Final = (Country, Author, Book, Award, Medal, Speech, Quote)
 """`Author` and all that it takes part in: a deletion looks at every one of them."""
 
 ACME: Final = uuid.UUID("00000000-0000-4000-8000-00000000ac3e")

@@ -25,6 +25,7 @@ from ff_storage.core.testing.models import (
     Folder,
     Medal,
     Quote,
+    Speech,
     Task,
     Worker,
 )
@@ -235,6 +236,20 @@ class ReferenceTests(Conformance):
         assert await shelf.authors.get(shelf.author.id) == shelf.author
         assert await shelf.medals.get(shelf.medal.id) == shelf.medal
         assert await shelf.quotes.get(shelf.quote.id) == shelf.quote
+
+    async def test_a_refused_deletion_leaves_nothing_to_commit(self, pool: Pool) -> None:
+        """Within a transaction of the caller's that goes on, no part of the cascade is kept."""
+        shelf = await self.shelf(pool)
+        await PydanticRepository(Speech, pool, ACME).create(Speech(text="thanks", award_id=shelf.award.id))
+        for hard in (False, True):
+            async with pool.transaction() as tx:
+                with pytest.raises(ForeignKeyViolation):
+                    await shelf.authors.delete(shelf.author.id, hard=hard)
+                with pytest.raises(ForeignKeyViolation):
+                    await shelf.authors.delete(shelf.author.id, hard=hard, connection=tx)
+            assert await shelf.authors.get(shelf.author.id) == shelf.author
+            assert await shelf.medals.get(shelf.medal.id) == shelf.medal
+            assert await shelf.quotes.get(shelf.quote.id) == shelf.quote
 
     async def test_a_restored_parent_takes_its_key_back(self, pool: Pool) -> None:
         """A child written meanwhile references it still; restoring a row that is not deleted finds nothing."""

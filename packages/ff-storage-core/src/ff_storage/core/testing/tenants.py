@@ -232,6 +232,10 @@ class TenantTests(Conformance):
             for attempt in _uses_of(repo, key):
                 with pytest.raises(AmbiguousRow):
                     await attempt()
+                # Nor is it for a transaction that goes on after the error to commit.
+                async with pool.transaction():
+                    with pytest.raises(AmbiguousRow):
+                        await attempt()
         assert [await acme.get(key), await beta.get(key)] == rows
         for repo in (acme, beta):
             await repo.delete(key)
