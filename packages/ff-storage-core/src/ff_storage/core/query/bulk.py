@@ -157,8 +157,7 @@ class RecordReader:
         self._tenant = table.by_name[table.tenant].attribute if table.tenant is not None else None
         self._stamp: Callable[[Any], Any] = _no_tenant
         if table.tenant is not None:
-            column = table.by_name[table.tenant]
-            self._stamp = Stamp(write.entity, write.scope, write.dialect.encoder(column.type))
+            self._stamp = Stamp(write.entity, write.scope, write.dialect)
 
     def __call__(self, record: Any) -> dict[str, Any]:
         """The row's values by attribute. Raises InvalidValueError, UnknownFieldError and TenantScopeError."""

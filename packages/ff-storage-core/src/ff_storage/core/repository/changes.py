@@ -51,7 +51,7 @@ def changes_of(write: Write, key: Key, model: PydanticModel) -> Program[dict[str
             continue
         if column is tenant:
             if value is not None:
-                _check_tenant(write, column, value, changed=loaded)
+                _check_tenant(write, value, changed=loaded)
                 unsure += [column] if not loaded else []
         elif attribute in protected:
             if loaded:
@@ -64,10 +64,10 @@ def changes_of(write: Write, key: Key, model: PydanticModel) -> Program[dict[str
     return changes
 
 
-def _check_tenant(write: Write, column: Column, value: Any, *, changed: bool) -> None:
+def _check_tenant(write: Write, value: Any, *, changed: bool) -> None:
     # In a strict scope every row has the scope's tenant; a loaded row that changed its tenant is wrong in any scope.
     scope = write.scope.tenants
-    stamp = Stamp(write.entity, write.scope, write.dialect.encoder(column.type))
+    stamp = Stamp(write.entity, write.scope, write.dialect)
     if changed or (scope is not None and scope.strict and stamp.encoded(value) != stamp.encoded(scope.tenants[0])):
         raise TenantScopeError(
             f"an update of a {write.entity.name} names another tenant",

@@ -92,7 +92,7 @@ class PydanticRepository(Generic[M]):
         table = self._entity.table
         if table.tenant is None or self._own is None:
             return
-        stamp = Stamp(self._entity, self._own, self.db_pool.dialect.encoder(table.by_name[table.tenant].type))
+        stamp = Stamp(self._entity, self._own, self.db_pool.dialect)
         for tenant in self._own.tenants.tenants if self._own.tenants is not None else ():
             stamp.encoded(tenant)
 
@@ -242,7 +242,7 @@ class PydanticRepository(Generic[M]):
         table = self._entity.table
         if column.column.name != table.tenant or scope.tenants is None or scope.tenants.everything:
             return
-        stamp = Stamp(self._entity, scope, db.dialect.encoder(column.column.type))
+        stamp = Stamp(self._entity, scope, db.dialect)
         allowed = {stamp.encoded(tenant) for tenant in scope.tenants.tenants}
         for tenant in _each(value):
             if tenant is None or stamp.encoded(tenant) not in allowed:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ff_storage.core.context import TenantScope, ambient_scope
 from ff_storage.core.errors import InvalidValueError, TenantNotConfigured, TenantScopeError
-from ff_storage.core.sql.dialect import Convert
+from ff_storage.core.sql.dialect import Dialect
 from ff_storage.core.sql.expressions import ColumnRef, Entity, Expr, InList, IsNull
 from ff_storage.core.tables import Table
 
@@ -110,21 +110,23 @@ class Stamp:
     """Gives each written row its tenant, or refuses it.
 
     Strict scope: the one tenant, whatever the row says. Permissive and all tenants: the row's own, which must be in
-    scope. `encode` brings a tenant to the form in which two of them are compared.
+    scope. Tenants are compared as they are stored, so that an enum's member and its value are one.
     """
 
-    __slots__ = ("_allowed", "_encode", "_forced", "_name")
+    __slots__ = ("_adapt", "_allowed", "_encode", "_forced", "_name")
 
-    def __init__(self, entity: Entity, scope: Scope, encode: Convert) -> None:
-        tenants = scope.tenants
-        if tenants is None:
+    def __init__(self, entity: Entity, scope: Scope, dialect: Dialect) -> None:
+        tenants, name = scope.tenants, entity.table.tenant
+        if tenants is None or name is None:
             raise not_configured(entity.name)
+        column = entity.table.by_name[name]
         self._name = entity.name
-        self._encode = encode
+        self._adapt = column.adapt
+        self._encode = dialect.encoder(column.type)
         self._forced = tenants.tenants[0] if tenants.strict else None
         self._allowed: frozenset[Any] | None = None
         if not tenants.strict and not tenants.everything:
-            self._allowed = frozenset(encode(tenant) for tenant in tenants.tenants)
+            self._allowed = frozenset(self.encoded(tenant) for tenant in tenants.tenants)
 
     def __call__(self, tenant: Any) -> Any:
         """The tenant to write for a row that names `tenant`. Raises TenantScopeError."""
@@ -144,6 +146,6 @@ class Stamp:
     def encoded(self, tenant: Any) -> Any:
         """The comparable form of `tenant`. Raises TenantScopeError when it cannot be one."""
         try:
-            return self._encode(tenant)
+            return self._encode(tenant if self._adapt is None else self._adapt(tenant))
         except InvalidValueError as error:
             raise TenantScopeError(f"a {self._name} names something that is no tenant") from error

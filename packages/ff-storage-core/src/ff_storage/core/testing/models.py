@@ -100,6 +100,16 @@ class Seat(PydanticModel):
     taken: bool = False
 
 
+class Branch(PydanticModel):
+    """A tenant that is one of a few."""
+
+    __table_name__ = "kit_branches"
+    __tenant_field__ = "status"
+
+    status: Status = Status.DRAFT
+    name: str = Field(max_length=40)
+
+
 class Note(PydanticModel):
     """The common model: a tenant, soft deletion, a uniqueness rule."""
 

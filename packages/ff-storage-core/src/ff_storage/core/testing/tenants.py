@@ -23,7 +23,7 @@ from ff_storage.core.query import AND, OR, Query, func
 from ff_storage.core.query.bulk import bulk_insert
 from ff_storage.core.repository import PydanticRepository
 from ff_storage.core.testing.conformance import Conformance
-from ff_storage.core.testing.models import ACME, BETA, GAMA, Note, Seat, Ticket
+from ff_storage.core.testing.models import ACME, BETA, GAMA, Branch, Note, Seat, Status, Ticket
 from ff_storage.core.testing.recording import Recorder
 from ff_storage.core.testing.tables import changed, stored
 
@@ -31,7 +31,7 @@ from ff_storage.core.testing.tables import changed, stored
 class TenantTests(Conformance):
     """Strict, permissive, ambient and unlimited scope."""
 
-    models: ClassVar[tuple[type[PydanticModel], ...]] = (Note, Seat, Ticket)
+    models: ClassVar[tuple[type[PydanticModel], ...]] = (Note, Seat, Branch, Ticket)
 
     def notes(self, db: Any, *tenants: uuid.UUID) -> PydanticRepository[Note]:
         """The notes of one tenant, or of several."""
@@ -355,6 +355,25 @@ class TenantTests(Conformance):
             created = await repo.create(Note(title=form))
             assert created.tenant_id == ACME
             await repo.delete(created.id)
+
+    async def test_an_enum_tenant_and_its_value_are_one_tenant(self, pool: Pool) -> None:
+        draft: list[Any] = [Status.DRAFT, "draft"]
+        for n, tenant in enumerate(draft):
+            branches = PydanticRepository(Branch, pool, tenant_id=tenant)
+            made = await branches.create(Branch(name=f"n{n}", status=Status.LIVE))
+            assert made.status is Status.DRAFT
+            assert await branches.update(made.id, made.model_copy(update={"name": f"u{n}"}))
+            assert await bulk_insert(Branch, [{"name": f"b{n}"}], pool, tenant) == 1
+        for tenant in draft:
+            some = PydanticRepository(Branch, pool, tenant_ids=[tenant])
+            assert await some.create(Branch(name="some", status=Status.DRAFT))
+            with pytest.raises(TenantScopeError):
+                await some.create(Branch(name="other", status=Status.LIVE))
+            assert await some.count({"status": Status.DRAFT}) == await some.count({"status": "draft"})
+        assert await Query(Branch).count(pool, Status.DRAFT) == await Query(Branch).count(pool, "draft") == 6
+        assert await Query(Branch).count(pool, Status.LIVE) == 0
+        with pytest.raises(TenantScopeError):
+            PydanticRepository(Branch, pool, tenant_id="none")
 
     async def test_text_tenants_differ_by_code_point(self, pool: Pool) -> None:
         """In case, blanks and accents; each has its own rows under the same keys."""
