@@ -18,7 +18,7 @@ from ff_storage.core.history.none import exists
 from ff_storage.core.history.strategy import Guard, Write, strategy_of
 from ff_storage.core.program import Fetch, Program, Row
 from ff_storage.core.sql.compiled import prepare
-from ff_storage.core.sql.expressions import Bound, Comparison, Expr
+from ff_storage.core.sql.expressions import Bound, Comparison, Expr, Junction, Not
 from ff_storage.core.sql.scope import Scope
 from ff_storage.core.sql.statements import Select
 from ff_storage.core.tables import Action, Column, ForeignKey
@@ -72,7 +72,7 @@ def _apply(
     elif key.on_delete is Action.SET_NULL:
         if hard:
             yield from _clear(children, key, conditions)
-    elif not _same_row(write, child, key) and (yield from exists(children, conditions, children.scope)):
+    elif (yield from exists(children, (*conditions, *_others(write, row, child)), children.scope)):
         raise ForeignKeyViolation(
             f"a {write.entity.name} cannot be deleted while a {child.name} references it",
             found=f"{key.name} says {key.on_delete.value}",
@@ -80,9 +80,12 @@ def _apply(
         )
 
 
-def _same_row(write: Write, child: ModelEntity, key: ForeignKey) -> bool:
-    # A key that references itself column by column holds for the row being deleted.
-    return child is write.entity and key.columns == key.target_columns
+def _others(write: Write, row: dict[str, Any], child: ModelEntity) -> tuple[Expr, ...]:
+    """That it is another row: one that references itself does not stand in its own way."""
+    if child is not write.entity:
+        return ()
+    columns = [(child.column(child.table.by_name[name].attribute), row[name]) for name in child.table.primary_key]
+    return (Not(Junction("AND", tuple([Comparison("=", column, Bound(value)) for column, value in columns]))),)
 
 
 def _matching(child: ModelEntity, key: ForeignKey, row: dict[str, Any]) -> tuple[Expr, ...] | None:

@@ -207,6 +207,14 @@ class ReferenceTests(Conformance):
                 await tasks.delete(first.id, hard=hard)
         assert await tasks.delete(second.id) is True
         assert await tasks.delete(first.id) is True
+        for hard in (False, True):
+            key = uuid.uuid4()
+            await tasks.create(Task(id=key, name="itself", after_id=key))
+            behind = await tasks.create(Task(name="behind", after_id=key))
+            with pytest.raises(ForeignKeyViolation):
+                await tasks.delete(key, hard=hard)
+            assert await tasks.delete(behind.id, hard=hard) is True
+            assert await tasks.delete(key, hard=hard) is True
 
     # --- the constraints themselves ----------------------------------------------------------------------------------
 
