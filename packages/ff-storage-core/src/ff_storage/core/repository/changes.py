@@ -104,7 +104,7 @@ def guard_of(write: Write, changes: Mapping[str, Any], model: PydanticModel, exp
     if table.version is not None:
         attribute = table.by_name[table.version].attribute
         source = expected if expected is not None else model
-        if attribute not in source.__pydantic_fields_set__:
+        if expected is None and attribute not in source.__pydantic_fields_set__:
             return Guard()
         return Guard((write.entity.column(attribute) == source.__dict__[attribute],))
     if expected is None:

@@ -336,9 +336,8 @@ class PydanticRepository(Generic[M]):
         db = connection or self.db_pool
         write = self._write(db, self._scope(), user_id)
         key = self._key(id)
-        return self._stored(
-            db, write, self._update(write, key, self._model(model), expected), atomic=self._several_tenants(write)
-        )
+        program = self._update(write, key, self._model(model), None if expected is None else self._model(expected))
+        return self._stored(db, write, program, atomic=self._several_tenants(write))
 
     def _update(self, write: Write, key: Key, model: M, expected: M | None) -> Program[Row]:
         changes = yield from changes_of(write, key, model)

@@ -284,6 +284,13 @@ class RowTests(Conformance):
             await repo.update(first.id, changed(Counter, total=30), expected=first)
         third = await repo.update(first.id, changed(Counter, total=30), expected=second)
         assert (third.revision, third.total) == (3, 30)
+        # What is expected guards the row, whatever it was made of.
+        with pytest.raises(ConcurrencyError):
+            await repo.update(first.id, changed(Counter, total=40), expected=Counter(name="a"))
+        wrongs: list[Any] = [{"revision": 3}, Note(title="a"), 3]
+        for wrong in wrongs:
+            with pytest.raises(InvalidValueError):
+                await repo.update(first.id, changed(Counter, total=40), expected=wrong)
         assert await repo.get(first.id) == third
 
     # --- delete and restore ------------------------------------------------------------------------------------------
