@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from ff_storage.core.context import TenantScope
-from ff_storage.core.query import F, Query
+from ff_storage.core.query import OR, F, Query
 from ff_storage.core.sql import compiled
 from ff_storage.core.sql.scope import Scope
 
@@ -73,6 +73,18 @@ def test_the_cache_is_bounded(item: Any, dialect: Any, monkeypatch: Any) -> None
     for number in range(30):
         Query(item).select(*[item.name] * (number + 1)).prepare(dialect, STRICT)
     assert len(dialect.statements) <= 10
+
+
+def test_the_cache_is_bounded_by_size_too(item: Any, dialect: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(compiled, "MAX_CACHED_TEXT", 20_000)
+    item.__ff_entity__.checked.clear()
+    for number in range(1, 300):
+        Query(item).filter(OR(*[item.price == n for n in range(number)])).prepare(dialect, STRICT)
+        held = [len(each.text) for each in dialect.statements.values()]
+        assert dialect.cached_text == sum(held) <= 20_000
+        assert max(held, default=0) <= 1_000
+    assert dialect.statements
+    assert 0 < len(item.__ff_entity__.checked) < 150
 
 
 def test_steps_never_change_a_query(item: Any, dialect: Any) -> None:

@@ -375,6 +375,8 @@ class Query(Generic[R]):
                     f"{each!r} is used in a query on {self._entity.name}",
                     remedy=f"use the fields of {self._entity.name}",
                 )
+        if node.size > MAX_CHECKED_SIZE:
+            return
         if len(checked) >= MAX_CHECKED:
             checked.clear()
         checked.add(node.key)
@@ -390,6 +392,9 @@ class Query(Generic[R]):
 
 MAX_CHECKED: Final = 4096
 """Shapes that an entity remembers as checked."""
+
+MAX_CHECKED_SIZE: Final = 200
+"""Nodes of such a shape; a larger one takes more memory than walking it again takes time."""
 
 
 def _blank(new: Callable[[Any], Any] = object.__new__) -> Query[Any]:

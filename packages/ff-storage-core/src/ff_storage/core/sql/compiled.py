@@ -17,6 +17,9 @@ from ff_storage.core.types import ColumnType
 MAX_CACHED: Final = 4096
 """Compiled statements a dialect keeps; at the limit the older half goes."""
 
+MAX_CACHED_TEXT: Final = 2_000_000
+"""Characters of their texts together, at about 50 bytes of memory each; one alone may have a twentieth of them."""
+
 
 class Slot(NamedTuple):
     """One parameter: the value at `position`, encoded. With `size`, a list that fills that many parameters."""
@@ -116,9 +119,13 @@ def prepare(dialect: Dialect, key: Any, scope: Scope, make: Callable[[], Stateme
 
 
 def remember(dialect: Dialect, shape: Any, prepared: Any) -> None:
-    """Keep `prepared` in the dialect's cache, within its bound."""
+    """Keep `prepared` in the dialect's cache, within its bounds."""
     cache = dialect.statements
-    if len(cache) >= MAX_CACHED:
-        for old in list(cache)[: MAX_CACHED // 2]:
+    size = len(prepared.text)
+    if len(cache) >= MAX_CACHED or dialect.cached_text + size > MAX_CACHED_TEXT:
+        for old in list(cache)[: (len(cache) + 1) // 2]:
             cache.pop(old, None)
-    cache[shape] = prepared
+        dialect.cached_text = sum(len(each.text) for each in cache.values())
+    if size <= MAX_CACHED_TEXT // 20:
+        cache[shape] = prepared
+        dialect.cached_text += size

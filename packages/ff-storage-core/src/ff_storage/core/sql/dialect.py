@@ -92,7 +92,9 @@ class Dialect:
 
     def __init__(self) -> None:
         self.statements: Final[dict[Any, Any]] = {}
-        """Shape → prepared statement; see `sql.compiler`."""
+        """Shape → prepared statement; see `sql.compiled`."""
+        self.cached_text = 0
+        """The characters of their texts."""
 
     def quote(self, identifier: str) -> str:
         """The identifier in the engine's quotes, its delimiter doubled."""
