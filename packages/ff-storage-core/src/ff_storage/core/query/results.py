@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from ff_storage.core.errors import ConfigurationError, InvalidValueError, nearest
+from ff_storage.core.errors import ConfigurationError, InvalidRowError, InvalidValueError, nearest
 from ff_storage.core.model.hydrate import field_reader, rows_builder
 from ff_storage.core.sql.compiled import Compiled, Output
 from ff_storage.core.sql.dialect import Convert, Dialect
@@ -59,10 +59,27 @@ def tuples(outputs: Sequence[Output], dialect: Dialect) -> Build:
 
 
 def objects(target: type[Any], names: Sequence[str], outputs: Sequence[Output], dialect: Dialect) -> Build:
-    """Rows as validated instances of `target`: a Pydantic model, a dataclass, a TypedDict or a NamedTuple."""
+    """Rows as validated instances of `target`: a Pydantic model, a dataclass, a TypedDict or a NamedTuple.
+
+    Building raises InvalidRowError for rows that do not fit it.
+    """
     adapter: TypeAdapter[list[Any]] = TypeAdapter(list[target])  # type: ignore[valid-type]  # a type at run time
     to_tuples = tuples(outputs, dialect)
-    return lambda rows: adapter.validate_python([dict(zip(names, row, strict=True)) for row in to_tuples(rows)])
+
+    def build(rows: Rows) -> list[Any]:
+        records = [dict(zip(names, row, strict=True)) for row in to_tuples(rows)]
+        try:
+            return adapter.validate_python(records, by_name=True, by_alias=True)
+        except ValidationError as error:
+            # Without the input: it may be a secret.
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            raise InvalidRowError(
+                f"a row does not fit {target.__name__}",
+                found=f"{'.'.join(map(str, first['loc'][1:]))}: {first['msg']}",
+                remedy="give the field the type of what is selected",
+            ) from error
+
+    return build
 
 
 def reader(output: Output, dialect: Dialect) -> Convert | None:

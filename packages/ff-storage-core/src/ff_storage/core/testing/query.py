@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 
 import pytest
 from pydantic import BaseModel
+from pydantic import Field as PydanticField
 from typing_extensions import TypedDict
 
 from ff_storage.core.database import Pool
 from ff_storage.core.errors import (
     ConfigurationError,
     IdentifierError,
+    InvalidRowError,
     InvalidValueError,
 )
 from ff_storage.core.query import F, Query, col, func
@@ -35,6 +37,18 @@ class NameAndStock(BaseModel):
 
     name: str
     stock: int
+
+
+class Aliased(BaseModel):
+    """A model whose field has another name outside."""
+
+    name: str = PydanticField(alias="title")
+
+
+class AsDate(BaseModel):
+    """A model that no name fits."""
+
+    name: dt.date
 
 
 class Total(NamedTuple):
@@ -198,6 +212,12 @@ class SelectTests(FilterTests):
         labeled = query.select(Product.price, col(Product.name).label("note")).into(Priced)
         assert await labeled.first(pool) == Priced(Decimal("1.50"), "a")
         assert await query.select(Product.name).into(Entry).execute(pool) == [{"name": "a"}, {"name": "b"}]
+        aliased = await query.select(Product.name).into(Aliased).first(pool)
+        assert aliased is not None
+        assert aliased.name == "a"
+        with pytest.raises(InvalidRowError, match=r"AsDate.*name"):
+            await query.select(Product.name).into(AsDate).first(pool)
+
         groups = Query(Product).select(Product.category, _labeled(func.sum(Product.stock), "total"))
         assert await groups.group_by(Product.category).into(Total).execute(pool) == [Total("c", 3)]
 
