@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ff_storage.core.context import TenantScope
 from ff_storage.core.errors import ForeignKeyViolation
 from ff_storage.core.history.none import exists
-from ff_storage.core.history.strategy import Guard, Write, strategy_of
+from ff_storage.core.history.strategy import UNGUARDED, Write, strategy_of
 from ff_storage.core.program import Fetch, Program, Row
 from ff_storage.core.sql.compiled import prepare
 from ff_storage.core.sql.expressions import Bound, Comparison, Expr, Junction, Not
@@ -109,7 +109,7 @@ def _clear(children: Write, key: ForeignKey, conditions: Sequence[Expr]) -> Prog
         tenants = TenantScope((row[table.tenant],), strict=True) if table.tenant is not None else None
         scope = Scope(tenants, include_deleted=children.scope.include_deleted)
         identity = tuple(row[name] for name in table.identity)
-        yield from strategy.update(children.on(children.entity, scope), identity, changes, Guard())
+        yield from strategy.update(children.on(children.entity, scope), identity, changes, UNGUARDED)
 
 
 def _rows(write: Write, where: Sequence[Expr]) -> Program[list[dict[str, Any]]]:

@@ -9,11 +9,10 @@ from typing import ClassVar
 from ff_storage.core.errors import AmbiguousRow, ConcurrencyError, NoResultFound
 from ff_storage.core.history.rows import (
     DELETED_BY,
-    UPDATED_AT,
-    UPDATED_BY,
     insertion,
     key_conditions,
     key_values,
+    touches,
     written_columns,
 )
 from ff_storage.core.history.strategy import Guard, Key, Values, Write
@@ -63,28 +62,20 @@ class NoHistory:
         return stored
 
     def update(self, write: Write, key: Key, changes: Values, guard: Guard) -> Program[Row]:
-        table = write.table
-        touched = self._touched(write)
-        shape = (
-            "update",
-            write.entity,
-            tuple(changes),
-            tuple([column.name for column, _ in touched]),
-            tuple([node.key for node in guard.conditions]),
-        )
+        table, conditions = write.table, guard.conditions
+        touched = touches(write)
 
         def statement() -> Update:
-            sets = [assignment(table.by_attribute[name], value) for name, value in changes.items()]
-            where = key_conditions(write, key) + guard.conditions
-            return Update(write.entity, tuple(sets + touched), where, returning=table.columns)
+            sets = [assignment(table.by_attribute[name], value) for name, value in (*changes.items(), *touched.items())]
+            where = key_conditions(write, key) + conditions
+            return Update(write.entity, (*sets, *self._versioned(write)), where, returning=table.columns)
 
+        # The statement's shape and its values, without making its nodes each time.
+        shape = ("update", write.entity, tuple(changes), tuple(touched), tuple([node.key for node in conditions]))
         compiled = prepare(write.dialect, shape, write.scope, statement)
-        # The statement's own values, without making its nodes each time.
-        values = [*changes.values()]
-        for _, node in touched:
-            values += node.values
+        values = [*changes.values(), *touched.values(), *((1,) if table.version is not None else ())]
         values += key_values(write, key)
-        for node in guard.conditions:
+        for node in conditions:
             values += node.values
         values += write.scope.values
         rows: list[Row] = yield Fetch(compiled.text, compiled.bind(values))
@@ -137,16 +128,15 @@ class NoHistory:
 
     def _touched(self, write: Write) -> list[tuple[Column, Expr]]:
         """What every change of a row also sets."""
-        table = write.table
-        sets: list[tuple[Column, Expr]] = []
-        if UPDATED_AT in table.by_attribute:
-            sets.append(assignment(table.by_attribute[UPDATED_AT], write.now))
-        if UPDATED_BY in table.by_attribute and write.actor is not None:
-            sets.append(assignment(table.by_attribute[UPDATED_BY], write.actor))
-        if table.version is not None:
-            column = table.by_name[table.version]
-            sets.append((column, Arithmetic("+", write.entity.column(column.attribute), Bound(1))))
-        return sets
+        sets = [assignment(write.table.by_attribute[name], value) for name, value in touches(write).items()]
+        return sets + self._versioned(write)
+
+    def _versioned(self, write: Write) -> list[tuple[Column, Expr]]:
+        """The step of the version, where the table has one."""
+        if write.table.version is None:
+            return []
+        column = write.table.by_name[write.table.version]
+        return [(column, Arithmetic("+", write.entity.column(column.attribute), Bound(1)))]
 
     def _exists(self, write: Write, where: tuple[Expr, ...]) -> Program[bool]:
         return (yield from exists(write, where, write.scope))

@@ -33,6 +33,22 @@ def managed(table: Table) -> frozenset[str]:
     return frozenset(names)
 
 
+@lru_cache(maxsize=1024)
+def fixed(table: Table) -> frozenset[str]:
+    """The attributes that an update may not change: the key, the tenant, and what only the library writes.
+
+    `updated_at` is not among them: every update writes it, whatever the model says.
+    """
+    key = {table.by_name[name].attribute for name in (*table.primary_key, table.tenant) if name is not None}
+    return (managed(table) | key) - {UPDATED_AT}
+
+
+@lru_cache(maxsize=1024)
+def changeable(table: Table) -> frozenset[str]:
+    """The attributes that an update may write."""
+    return frozenset(table.writable) - fixed(table) - {UPDATED_AT}
+
+
 def written_columns(table: Table, values: Mapping[str, Any]) -> tuple[Column, ...]:
     """The columns that an INSERT of `values` names: those it has a value for."""
     if len(values) == len(table.columns):
@@ -56,6 +72,17 @@ def stamped(write: Write, values: Mapping[str, Any], tenant: Any) -> dict[str, A
     if table.tenant is not None:
         row[table.by_name[table.tenant].attribute] = tenant
     return row
+
+
+def touches(write: Write) -> dict[str, Any]:
+    """What every change of a row also sets, by attribute: when it was, and by whom if that is known."""
+    known = write.table.by_attribute
+    touched: dict[str, Any] = {}
+    if UPDATED_AT in known:
+        touched[UPDATED_AT] = write.now
+    if UPDATED_BY in known and write.actor is not None:
+        touched[UPDATED_BY] = write.actor
+    return touched
 
 
 def insertion(write: Write, columns: tuple[Column, ...], *, returning: bool) -> Compiled:

@@ -11,7 +11,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Protocol
 
 from ff_storage.core.plugins import PluginRegistry, registry
 from ff_storage.core.program import Program, Row
@@ -30,8 +30,7 @@ Key = tuple[Any, ...]
 """The values of a table's identity (the primary key without the tenant), in its order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """The circumstances of a write: on what, under which scope, in which dialect, by whom and when (aware, UTC)."""
 
     entity: ModelEntity
@@ -55,6 +54,9 @@ class Guard:
     """Conditions that must still hold when the row is written; when they do not, nothing is (ConcurrencyError)."""
 
     conditions: tuple[Expr, ...] = ()
+
+
+UNGUARDED: Final = Guard()
 
 
 class TemporalStrategy(Protocol):

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from ff_storage.core.model.construct import PLAN_SLOT, ROW_SLOT, Check, Plan, Row
 from ff_storage.core.sql.dialect import Dialect
 from ff_storage.core.tables import Column
-from ff_storage.core.types import Array, Json
+from ff_storage.core.types import Array, Json, Timestamp, Uuid
 
 _ABSENT = object()
 
@@ -32,7 +32,7 @@ def changed_columns(instance: BaseModel, dialect: Dialect) -> dict[str, Any] | N
     values = vars(instance)
     loaded: dict[str, Any] | None = None
     changes: dict[str, Any] = {}
-    for index, attribute, adapt, as_stored, nested in plan.checks:
+    for index, attribute, adapt, as_stored, decoded in plan.checks:
         value = values.get(attribute, _ABSENT)
         if value is _ABSENT:
             continue
@@ -41,7 +41,7 @@ def changed_columns(instance: BaseModel, dialect: Dialect) -> dict[str, Any] | N
         if canonical is raw:
             continue
         if raw is not None:
-            if nested:
+            if decoded:
                 if _same(as_stored(raw), canonical):
                     continue
             elif canonical is not None and as_stored(canonical) == raw:
@@ -67,10 +67,13 @@ def _canonical(column: Column, value: Any) -> Any:
 
 
 def _check(index: int, column: Column, dialect: Dialect) -> Check:
-    """How one column is compared: JSON and arrays decoded, everything else encoded, as there are fewer ways to."""
-    nested = isinstance(column.type, Json | Array)
-    as_stored = dialect.decoder(column.type) if nested else dialect.encoder(column.type)
-    return index, column.attribute, column.adapt, as_stored or _itself, nested
+    """How one column is compared: encoded, as there are fewer ways to; JSON, arrays, instants and UUIDs decoded.
+
+    Instants and UUIDs have one decoded form too, and it takes a third of the time.
+    """
+    decoded = isinstance(column.type, Json | Array | Timestamp | Uuid)
+    as_stored = dialect.decoder(column.type) if decoded else dialect.encoder(column.type)
+    return index, column.attribute, column.adapt, as_stored or _itself, decoded
 
 
 def _itself(value: Any) -> Any:

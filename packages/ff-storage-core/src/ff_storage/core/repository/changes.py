@@ -6,12 +6,12 @@ stored row's is an error rather than silently dropped; `updated_at` alone is ign
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ff_storage.core.errors import InvalidValueError, NoResultFound, TenantScopeError
-from ff_storage.core.history.rows import UPDATED_AT, key_conditions, managed
-from ff_storage.core.history.strategy import Guard, Key, Write
+from ff_storage.core.history.rows import UPDATED_AT, changeable, fixed, key_conditions
+from ff_storage.core.history.strategy import UNGUARDED, Guard, Key, Write
 from ff_storage.core.model.hydrate import changed_columns
 from ff_storage.core.program import Fetch, Program, Row
 from ff_storage.core.sql.compiled import prepare
@@ -30,38 +30,45 @@ def changes_of(write: Write, key: Key, model: PydanticModel) -> Program[dict[str
 
     Reads the stored row only when the model itself cannot tell whether a protected value differs.
     """
-    table = write.table
     changed = changed_columns(model, write.dialect)
-    loaded = changed is not None
-    values = {name: model.__dict__[name] for name in (model.__pydantic_fields_set__ if changed is None else changed)}
-    identity = [table.by_name[name] for name in table.identity]
-    for column, wanted in zip(identity, key, strict=True):
-        given = column.attribute in values or loaded
-        if given and not same(write, column, model.__dict__[column.attribute], wanted):
+    names = model.__pydantic_fields_set__ if changed is None else changed.keys()
+    _check_key(write, key, model, names, loaded=changed is not None)
+    suspects = fixed(write.table).intersection(names)
+    if suspects:
+        yield from _check_fixed(write, key, model, suspects, loaded=changed is not None)
+    values, free = model.__dict__, changeable(write.table)
+    return {name: values[name] for name in names if name in free}
+
+
+def _check_key(write: Write, key: Key, model: PydanticModel, names: Collection[str], *, loaded: bool) -> None:
+    """Refuse a model whose own key is another than the one that was named."""
+    table = write.table
+    for name, wanted in zip(table.identity, key, strict=True):
+        column = table.by_name[name]
+        if (loaded or column.attribute in names) and not same(write, column, model.__dict__[column.attribute], wanted):
             raise InvalidValueError(f"{write.entity.name}.{column.attribute} is part of the key and cannot change")
-    tenant = table.by_name[table.tenant] if table.tenant is not None else None
-    protected = managed(table) - {UPDATED_AT}
+
+
+def _check_fixed(
+    write: Write, key: Key, model: PydanticModel, suspects: Collection[str], *, loaded: bool
+) -> Program[None]:
+    """Refuse values that an update cannot write, unless they are the stored row's."""
+    table = write.table
     unsure: list[Column] = []
-    changes: dict[str, Any] = {}
-    for attribute, value in values.items():
-        if attribute not in table.by_attribute or attribute == UPDATED_AT:
-            continue
-        column = table.by_attribute[attribute]
-        if column in identity or column.generated is not None:
-            continue
-        if column is tenant:
+    for attribute in sorted(suspects):
+        column, value = table.by_attribute[attribute], model.__dict__[attribute]
+        if column.name == table.tenant:
             if value is not None:
                 _check_tenant(write, value, changed=loaded)
-                unsure += [column] if not loaded else []
-        elif attribute in protected:
-            if loaded:
-                raise _managed(write, column)
-            unsure += [column] if value is not None else []
-        else:
-            changes[attribute] = value
+                unsure.append(column)
+        elif column.name in table.primary_key:
+            continue  # the key was checked
+        elif loaded:
+            raise _managed(write, column)
+        elif value is not None:
+            unsure.append(column)
     if unsure:
-        yield from _compare(write, key, unsure, values)
-    return changes
+        yield from _compare(write, key, unsure, model.__dict__)
 
 
 def _check_tenant(write: Write, value: Any, *, changed: bool) -> None:
@@ -105,10 +112,10 @@ def guard_of(write: Write, changes: Mapping[str, Any], model: PydanticModel, exp
         attribute = table.by_name[table.version].attribute
         source = expected if expected is not None else model
         if expected is None and attribute not in source.__pydantic_fields_set__:
-            return Guard()
+            return UNGUARDED
         return Guard((write.entity.column(attribute) == source.__dict__[attribute],))
     if expected is None:
-        return Guard()
+        return UNGUARDED
     names = [*changes, UPDATED_AT] if UPDATED_AT in table.by_attribute else list(changes)
     comparable = [name for name in names if not isinstance(table.by_attribute[name].type, Json)]
     conditions = [write.entity.column(name).is_not_distinct_from(expected.__dict__[name]) for name in comparable]

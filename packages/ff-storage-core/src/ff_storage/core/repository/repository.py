@@ -9,7 +9,7 @@ from __future__ import annotations
 import builtins
 import logging
 import warnings
-from collections.abc import Collection, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeGuard, TypeVar, overload
 
 from ff_storage.core.context import TenantScope, utc_now
@@ -85,6 +85,7 @@ class PydanticRepository(Generic[M]):
         self._entity = entity
         self._tenants = TenantScope.of(tenant_id, tenant_ids)
         self._own: Scope | None = Scope(self._tenants) if self._tenants is not None else None
+        self._builder: tuple[Dialect, Callable[[Row], M]] | None = None
         self._check_tenants()
 
     def _check_tenants(self) -> None:
@@ -434,7 +435,9 @@ class PydanticRepository(Generic[M]):
         return prepared
 
     def _build(self, dialect: Dialect, row: Row) -> M:
-        return row_builder(self.model_class, self._entity.table.columns, dialect)(row)
+        if self._builder is None or self._builder[0] is not dialect:
+            self._builder = (dialect, row_builder(self.model_class, self._entity.table.columns, dialect))
+        return self._builder[1](row)
 
 
 def no_such_row(name: str) -> NoResultFound:
