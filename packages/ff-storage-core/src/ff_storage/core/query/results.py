@@ -71,13 +71,13 @@ def objects(target: type[Any], names: Sequence[str], outputs: Sequence[Output], 
         try:
             return adapter.validate_python(records, by_name=True, by_alias=True)
         except ValidationError as error:
-            # Without the input: it may be a secret.
+            # Without the input, and without the error itself, which holds it: it may be a secret.
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             raise InvalidRowError(
                 f"a row does not fit {target.__name__}",
                 found=f"{'.'.join(map(str, first['loc'][1:]))}: {first['msg']}",
                 remedy="give the field the type of what is selected",
-            ) from error
+            ) from None
 
     return build
 
