@@ -57,10 +57,18 @@ def written_columns(table: Table, values: Mapping[str, Any]) -> tuple[Column, ..
 
 
 def stamped(write: Write, values: Mapping[str, Any], tenant: Any) -> dict[str, Any]:
-    """The values of a new row, with the library's own columns filled in; `values` may hold more than the columns."""
+    """The values of a new row, with the library's own columns filled in; `values` may hold more than the columns.
+
+    Raises InvalidValueError for a field without a value, as what was not validated may have.
+    """
     table = write.table
     known = table.by_attribute
-    row = {attribute: values[attribute] for attribute in table.writable}
+    try:
+        row = {attribute: values[attribute] for attribute in table.writable}
+    except KeyError as missing:
+        raise InvalidValueError(
+            f"a new {write.entity.name} has no value for {missing.args[0]}", remedy="set every required field"
+        ) from None
     for attribute in (CREATED_AT, UPDATED_AT):
         if attribute in known:
             row[attribute] = write.now

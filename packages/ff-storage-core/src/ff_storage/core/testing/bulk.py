@@ -119,6 +119,12 @@ class BulkTests(Conformance):
             for trusted in (False, True):
                 with pytest.raises(InvalidValueError):
                     await bulk_insert(Product, [wrong], pool, trusted=trusted)
+        partial = Product.model_construct(stock=1)
+        for incomplete in ({"stock": 1}, partial):
+            with pytest.raises(InvalidValueError, match="name"):
+                await bulk_insert(Product, [incomplete], pool, trusted=True)
+        with pytest.raises(InvalidValueError, match="name"):
+            await PydanticRepository(Product, pool).create(partial)
         assert await stored(pool, Product) == 2
 
     @pytest.mark.parametrize("size", [0, -1, True, 1.5, "10", None])
