@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import uuid
 from typing import Any
 
 from pydantic import BaseModel
@@ -12,6 +14,9 @@ from ff_storage.core.tables import Column
 from ff_storage.core.types import Array, Json, Timestamp, Uuid
 
 _ABSENT = object()
+
+_WHOLE = (dt.datetime, uuid.UUID)
+"""Classes whose equal instances are stored alike."""
 
 
 def changed_columns(instance: BaseModel, dialect: Dialect) -> dict[str, Any] | None:
@@ -42,7 +47,8 @@ def changed_columns(instance: BaseModel, dialect: Dialect) -> dict[str, Any] | N
             continue
         if raw is not None:
             if decoded:
-                if _same(as_stored(raw), canonical):
+                kept = as_stored(raw)
+                if kept == canonical and (type(kept) in _WHOLE or _same(kept, canonical)):
                     continue
             elif canonical is not None and as_stored(canonical) == raw:
                 continue
