@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PrivateAttr, SecretStr, model_validator
 
-from ff_storage.core.model.hydrate import changed_columns, row_builder
+from ff_storage.core.model.hydrate import changed_columns, loaded_row, row_builder
 from ff_storage.core.sql.dialect import Dialect
 from ff_storage.core.tables import Column
 from ff_storage.core.types import Array, Decimal, Integer, Json, Text
@@ -84,7 +84,7 @@ def order(columns: list[Column], row_of: Any, dialect: Dialect) -> Order:
 
 
 def test_nothing_has_changed_after_loading(order: Order, dialect: Dialect) -> None:
-    assert changed_columns(order, dialect) == {}
+    assert changed_columns(order) == {}
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_nothing_has_changed_after_loading(order: Order, dialect: Dialect) -> No
 def test_an_assigned_value_is_a_change(order: Order, dialect: Dialect, field: str, value: Any, canonical: Any) -> None:
     setattr(order, field, value)
 
-    assert changed_columns(order, dialect) == {field: canonical}
+    assert changed_columns(order) == {field: canonical}
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_an_assigned_value_is_a_change(order: Order, dialect: Dialect, field: st
 def test_an_equal_value_is_none(order: Order, dialect: Dialect, field: str, value: Any) -> None:
     setattr(order, field, value)
 
-    assert changed_columns(order, dialect) == {}
+    assert changed_columns(order) == {}
 
 
 def test_a_change_in_place_counts(order: Order, dialect: Dialect) -> None:
@@ -132,7 +132,7 @@ def test_a_change_in_place_counts(order: Order, dialect: Dialect) -> None:
     order.inner.tags.append("x")
     order.numbers.append(3)
 
-    assert changed_columns(order, dialect) == {
+    assert changed_columns(order) == {
         "lines": [{"n": 2, "ok": True}],
         "tags": ["a", "b", "c"],
         "inner": order.inner.model_dump(mode="json"),
@@ -144,7 +144,7 @@ def test_a_change_in_place_counts(order: Order, dialect: Dialect) -> None:
 def test_json_tells_true_from_one(order: Order, dialect: Dialect, value: Any) -> None:
     order.lines[0]["ok"] = value
 
-    assert changed_columns(order, dialect) == {"lines": [{"n": 1, "ok": value}]}
+    assert changed_columns(order) == {"lines": [{"n": 1, "ok": value}]}
 
 
 def test_undoing_a_change_leaves_none(order: Order, dialect: Dialect) -> None:
@@ -153,7 +153,7 @@ def test_undoing_a_change_leaves_none(order: Order, dialect: Dialect) -> None:
     order.note = None
     order.lines.pop()
 
-    assert changed_columns(order, dialect) == {}
+    assert changed_columns(order) == {}
 
 
 def test_set_fields_do_not_matter(order: Order, dialect: Dialect) -> None:
@@ -161,7 +161,7 @@ def test_set_fields_do_not_matter(order: Order, dialect: Dialect) -> None:
     order.note = "x"
     order.model_fields_set.clear()
 
-    assert changed_columns(order, dialect) == {"note": "x"}
+    assert changed_columns(order) == {"note": "x"}
 
 
 def test_nothing_is_known_of_instances_that_were_not_loaded(order: Order, dialect: Dialect) -> None:
@@ -173,17 +173,28 @@ def test_nothing_is_known_of_instances_that_were_not_loaded(order: Order, dialec
         Order.model_construct(),
     ]
 
-    assert [changed_columns(other, dialect) for other in others] == [None] * 5
+    assert [changed_columns(other) for other in others] == [None] * 5
 
 
-def test_nothing_is_known_of_rows_of_another_dialect(order: Order, dialect: Dialect) -> None:
-    assert changed_columns(order, type(dialect)()) is None
+def test_a_row_means_something_to_its_own_engine_only(order: Order, dialect: Dialect) -> None:
+    class Other(type(dialect)):  # type: ignore[misc]
+        pass
+
+    assert loaded_row(order, type(dialect)()) == loaded_row(order, dialect)
+    assert loaded_row(order, Other()) is None
+
+
+def test_the_loaded_row_stays_what_it_was(order: Order, dialect: Dialect) -> None:
+    before = loaded_row(order, dialect)
+    order.note = "another"
+
+    assert loaded_row(order, dialect) == before
 
 
 def test_a_field_that_was_deleted_is_no_change(order: Order, dialect: Dialect) -> None:
     del order.note
 
-    assert changed_columns(order, dialect) == {}
+    assert changed_columns(order) == {}
 
 
 # --- what loading itself changed
@@ -235,11 +246,11 @@ def test_what_loading_makes_of_a_value_is_no_change(
     natives: Dialect, columns_of: Any, model: type[Base], row: tuple[Any, ...], field: str, value: Any
 ) -> None:
     loaded = row_builder(model, columns_of(model, filled=Text()), natives)(row)
-    assert changed_columns(loaded, natives) == {}
+    assert changed_columns(loaded) == {}
 
     setattr(loaded, field, value)
 
-    assert changed_columns(loaded, natives) == {field: value}
+    assert changed_columns(loaded) == {field: value}
 
 
 def test_a_value_that_its_constraints_no_longer_take_is_no_obstacle(columns_of: Any, natives: Dialect) -> None:
@@ -250,7 +261,7 @@ def test_a_value_that_its_constraints_no_longer_take_is_no_obstacle(columns_of: 
     natives_that_refuse.encoder = lambda type_: refuse  # type: ignore[method-assign]
     loaded = row_builder(Sized, columns_of(Sized), natives_that_refuse)(("Ada", 1))
 
-    assert changed_columns(loaded, natives_that_refuse) == {}
+    assert changed_columns(loaded) == {}
 
 
 class Document(Base):
@@ -273,7 +284,7 @@ def test_json_has_changed_when_its_text_has(before: Any, after: Any) -> None:
 
     same = json.dumps(before, sort_keys=True) == json.dumps(after, sort_keys=True)
 
-    assert (changed_columns(loaded, dialect) == {}) is same
+    assert (changed_columns(loaded) == {}) is same
 
 
 class _Json(Dialect):

@@ -179,7 +179,7 @@ def test_a_class_without_the_slot_works_but_remembers_nothing(natives: Dialect, 
     made = row_builder(Bare, columns_of(Bare), natives)((1,))
 
     assert made == Bare(id=1)
-    assert changed_columns(made, natives) is None
+    assert changed_columns(made) is None
 
 
 def test_a_wrap_validator_may_return_something_else(natives: Dialect, columns_of: Any) -> None:

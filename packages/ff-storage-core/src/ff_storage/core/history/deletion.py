@@ -10,7 +10,7 @@ transaction whenever `is_referenced`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ff_storage.core.context import TenantScope
 from ff_storage.core.errors import ForeignKeyViolation
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 Seen = set[tuple[Any, ...]]
 
 
+# What refuses at once comes first, so that the outcome does not hang on the order of the models; NO ACTION looks last.
+_TURNS: Final = {Action.RESTRICT: 0, Action.CASCADE: 1, Action.SET_NULL: 2, Action.NO_ACTION: 3}
+
+
 def is_referenced(entity: ModelEntity) -> bool:
     """Whether any model references this one, so that a deletion is more than one statement."""
     return bool(entity.referenced_by())
@@ -40,7 +44,7 @@ def delete_rows(write: Write, where: Sequence[Expr], *, hard: bool = False, seen
     Raises ForeignKeyViolation when a RESTRICT child exists; then nothing may be committed.
     """
     hard = hard or write.table.deleted_at is None
-    references = write.entity.referenced_by()
+    references = sorted(write.entity.referenced_by(), key=lambda reference: _TURNS[reference[1].on_delete])
     strategy = strategy_of(write.entity)
     if not references:
         return (yield from strategy.delete(write, where, hard=hard))

@@ -87,9 +87,7 @@ class NoHistory:
         if rows:
             return rows[0]
         if guard.conditions and (yield from self._exists(write, key_conditions(write, key))):
-            raise ConcurrencyError(
-                f"the {write.entity.name} changed since it was read", remedy="read it again and repeat the change"
-            )
+            raise changed_since(write)
         raise NoResultFound(f"there is no {write.entity.name} with that key in scope")
 
     def delete(self, write: Write, where: Sequence[Expr], *, hard: bool) -> Program[int]:
@@ -140,6 +138,13 @@ class NoHistory:
 
     def _exists(self, write: Write, where: tuple[Expr, ...]) -> Program[bool]:
         return (yield from exists(write, where, write.scope))
+
+
+def changed_since(write: Write) -> ConcurrencyError:
+    """The error for a row that is not as its reader knew it."""
+    return ConcurrencyError(
+        f"the {write.entity.name} changed since it was read", remedy="read it again and repeat the change"
+    )
 
 
 def exists(write: Write, where: tuple[Expr, ...], scope: Scope) -> Program[bool]:

@@ -19,21 +19,33 @@ _WHOLE = (dt.datetime, uuid.UUID)
 """Classes whose equal instances are stored alike."""
 
 
-def changed_columns(instance: BaseModel, dialect: Dialect) -> dict[str, Any] | None:
+def loaded_row(instance: BaseModel, dialect: Dialect) -> dict[str, Any] | None:
+    """Attribute → driver value of the row that `instance` was made of, whatever became of the instance since.
+
+    None when it was not made of a row, or of one of another engine, whose driver values mean nothing here.
+    """
+    plan: Plan | None = getattr(instance, PLAN_SLOT, None)
+    if plan is None or type(plan.dialect) is not type(dialect):
+        return None
+    row: Row = getattr(instance, ROW_SLOT)
+    return {column.attribute: value for column, value in zip(plan.columns, row, strict=True)}
+
+
+def changed_columns(instance: BaseModel) -> dict[str, Any] | None:
     """Attribute → canonical value of what differs from the row that `instance` was made of, among the columns read.
 
-    None when it was not made of a row, or of a row of another dialect: nothing is known then. Values are compared as
-    they are stored, JSON and arrays after decoding, so a list that was changed in place counts. What validators or
-    `model_post_init` made of the row on loading is no change. Raises InvalidValueError for a value that cannot be
-    stored.
+    None when it was not made of a row: nothing is known then. It does not matter through which pool the row came.
+    Values are compared as they are stored, JSON and arrays after decoding, so a list that was changed in place counts.
+    What validators or `model_post_init` made of the row on loading is no change. Raises InvalidValueError for a value
+    that cannot be stored.
     """
     # Unpickled instances have the slots, and nothing in them.
     plan: Plan | None = getattr(instance, PLAN_SLOT, None)
-    if plan is None or plan.dialect is not dialect:
+    if plan is None:
         return None
     row: Row = getattr(instance, ROW_SLOT)
     if plan.checks is None:
-        plan.checks = tuple(_check(index, column, dialect) for index, column in enumerate(plan.columns))
+        plan.checks = tuple(_check(index, column, plan.dialect) for index, column in enumerate(plan.columns))
     values = vars(instance)
     loaded: dict[str, Any] | None = None
     changes: dict[str, Any] = {}

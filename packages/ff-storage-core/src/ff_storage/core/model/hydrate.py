@@ -17,13 +17,13 @@ from pydantic import BaseModel
 
 from ff_storage.core.errors import ConfigurationError
 from ff_storage.core.model import trust
-from ff_storage.core.model.changes import changed_columns
+from ff_storage.core.model.changes import changed_columns, loaded_row
 from ff_storage.core.model.construct import Plan, Reader, Row, trusted_builder, whole_builder
 from ff_storage.core.model.trust import ModelSchema, Way
 from ff_storage.core.sql.dialect import Convert, Dialect
 from ff_storage.core.tables import Column
 
-__all__ = ["changed_columns", "fallbacks", "field_reader", "row_builder", "rows_builder"]
+__all__ = ["changed_columns", "fallbacks", "field_reader", "loaded_row", "row_builder", "rows_builder"]
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -10,16 +10,16 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ff_storage.core.errors import InvalidValueError, NoResultFound, TenantScopeError
+from ff_storage.core.history.none import changed_since, exists
 from ff_storage.core.history.rows import UPDATED_AT, changeable, fixed, key_conditions
 from ff_storage.core.history.strategy import UNGUARDED, Guard, Key, Write
-from ff_storage.core.model.hydrate import changed_columns
+from ff_storage.core.model.hydrate import changed_columns, loaded_row
 from ff_storage.core.program import Fetch, Program, Row
 from ff_storage.core.sql.compiled import prepare
-from ff_storage.core.sql.expressions import Expr, condition
+from ff_storage.core.sql.expressions import Comparison, Expr, IsNull, Stored
 from ff_storage.core.sql.scope import Stamp
 from ff_storage.core.sql.statements import Select
 from ff_storage.core.tables import Column
-from ff_storage.core.types import Json
 
 if TYPE_CHECKING:
     from ff_storage.core.model.base import PydanticModel
@@ -30,7 +30,7 @@ def changes_of(write: Write, key: Key, model: PydanticModel) -> Program[dict[str
 
     Reads the stored row only when the model itself cannot tell whether a protected value differs.
     """
-    changed = changed_columns(model, write.dialect)
+    changed = changed_columns(model)
     names = model.__pydantic_fields_set__ if changed is None else changed.keys()
     _check_key(write, key, model, names, loaded=changed is not None)
     suspects = fixed(write.table).intersection(names)
@@ -106,7 +106,10 @@ def _compare(write: Write, key: Key, columns: list[Column], values: Mapping[str,
 
 
 def guard_of(write: Write, changes: Mapping[str, Any], model: PydanticModel, expected: PydanticModel | None) -> Guard:
-    """What must still hold for the update: the version where the model has one, else what `expected` was read with."""
+    """What must still hold for the update: the version where the model has one, else what `expected` was read with.
+
+    `expected` may be the model itself, changed since: what counts is the row that it was made of.
+    """
     table = write.table
     if table.version is not None:
         attribute = table.by_name[table.version].attribute
@@ -116,10 +119,20 @@ def guard_of(write: Write, changes: Mapping[str, Any], model: PydanticModel, exp
         return Guard((write.entity.column(attribute) == source.__dict__[attribute],))
     if expected is None:
         return UNGUARDED
-    names = [*changes, UPDATED_AT] if UPDATED_AT in table.by_attribute else list(changes)
-    comparable = [name for name in names if not isinstance(table.by_attribute[name].type, Json)]
-    conditions = [write.entity.column(name).is_not_distinct_from(expected.__dict__[name]) for name in comparable]
-    return Guard(tuple(condition(each) for each in conditions))
+    row = loaded_row(expected, write.dialect)
+    conditions: list[Expr] = []
+    for name in (*changes, UPDATED_AT) if UPDATED_AT in table.by_attribute else changes:
+        column = table.by_attribute[name]
+        stored = encoded(write, column, expected.__dict__[name]) if row is None else row[name]
+        ref = write.entity.column(name)
+        conditions.append(IsNull(ref) if stored is None else Comparison("=", ref, Stored(stored)))
+    return Guard(tuple(conditions))
+
+
+def holds(write: Write, key: Key, guard: Guard) -> Program[None]:
+    """Raise ConcurrencyError unless the row under `key` is as `guard` says."""
+    if guard.conditions and not (yield from exists(write, key_conditions(write, key) + guard.conditions, write.scope)):
+        raise changed_since(write)
 
 
 def same(write: Write, column: Column, left: Any, right: Any) -> bool:

@@ -28,7 +28,7 @@ from ff_storage.core.program import Fetch, Program, Row
 from ff_storage.core.query.builder import Query
 from ff_storage.core.query.bulk import ChunkResult, RecordReader, chunks, insert_chunks, insert_separately
 from ff_storage.core.query.results import Prepared, models
-from ff_storage.core.repository.changes import changes_of, encoded, guard_of
+from ff_storage.core.repository.changes import changes_of, encoded, guard_of, holds
 from ff_storage.core.sql.compiled import remember
 from ff_storage.core.sql.dialect import Dialect
 from ff_storage.core.sql.expressions import Bound, ColumnRef, Comparison, Expr, Junction
@@ -209,7 +209,7 @@ class PydanticRepository(Generic[M]):
 
     def _order(self, order_by: Any) -> tuple[Any, ...]:
         table = self._entity.table
-        key = tuple(self._entity.column(table.by_name[name].attribute) for name in table.identity)
+        key = tuple(self._entity.column(table.by_name[name].attribute) for name in table.primary_key)
         if order_by is None:
             newest = (self._entity.column(CREATED_AT).desc(),) if CREATED_AT in table.by_attribute else ()
             return (*newest, *key)
@@ -342,9 +342,11 @@ class PydanticRepository(Generic[M]):
 
     def _update(self, write: Write, key: Key, model: M, expected: M | None) -> Program[Row]:
         changes = yield from changes_of(write, key, model)
-        if not changes:
-            return (yield from self._current(write, key))
         guard = guard_of(write, changes, model, expected)
+        if not changes:
+            row = yield from self._current(write, key)
+            yield from holds(write, key, guard)
+            return row
         return (yield from strategy_of(self._entity).update(write, key, changes, guard))
 
     def _current(self, write: Write, key: Key) -> Program[Row]:

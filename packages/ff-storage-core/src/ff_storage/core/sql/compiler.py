@@ -30,6 +30,7 @@ from ff_storage.core.sql.expressions import (
     Match,
     Not,
     Order,
+    Stored,
     walk,
 )
 from ff_storage.core.sql.scope import Scope, not_configured, predicates
@@ -289,7 +290,8 @@ class Compiler(Analysis):
 
     def write_comparison(self, node: Comparison) -> str:
         type_, column = self._meeting(node)
-        self.comparable(node, "be ordered" if node.operator in _ORDERINGS else "be compared", type_=type_)
+        if not isinstance(node.right, Stored):
+            self.comparable(node, "be ordered" if node.operator in _ORDERINGS else "be compared", type_=type_)
         left = self.side(node.left, type_, column)
         right = self.side(node.right, type_, column)
         return self.compare(node.operator, left, right, type_)
@@ -393,6 +395,8 @@ class Compiler(Analysis):
 
     def side(self, node: Expr, type_: ColumnType, column: Column | None) -> str:
         """One side of an operator, as `type_`: a bare value becomes a parameter of it."""
+        if isinstance(node, Stored):
+            return self.parameter(self._positions[id(node)], _itself, self._describe(column, type_))
         if isinstance(node, Bound):
             what = self._describe(column, type_)
             return self.parameter(self._positions[id(node)], self._encoder(type_, column), what)
@@ -468,6 +472,10 @@ def _whole(entity: Entity, columns: Sequence[Column]) -> tuple[Output, ...]:
 
 def _what(entity: Entity, column: Column) -> str:
     return f"{entity.name}.{column.attribute}"
+
+
+def _itself(value: Any) -> Any:
+    return value
 
 
 def _integer(value: Any) -> int:

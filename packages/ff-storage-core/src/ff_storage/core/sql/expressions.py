@@ -270,6 +270,19 @@ class Bound(Expr):
 _BOUND: Final = _Token()
 
 
+class Stored(Bound):
+    """A value as the driver gave it: it is sent back as it is, whatever the column's type."""
+
+    __slots__ = ()
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(value)
+        self.key = _STORED
+
+
+_STORED: Final = _Token()
+
+
 class Comparison(Expr):
     """`left operator right`."""
 
@@ -505,7 +518,12 @@ def _too_large() -> LimitExceededError:
 
 def _bucket(size: int) -> int:
     # Lists are padded to a few sizes, so that a handful of statements serve every length.
+    if size > _LONG_LIST:
+        return -(-size // _LONG_LIST) * _LONG_LIST
     return 0 if size == 0 else 1 << (size - 1).bit_length()
+
+
+_LONG_LIST: Final = 1024
 
 
 def operand(value: Any) -> Expr:

@@ -27,7 +27,7 @@ from ff_storage.core.query.bulk import bulk_insert
 from ff_storage.core.repository import PydanticRepository
 from ff_storage.core.testing.bulk import BulkTests
 from ff_storage.core.testing.conformance import Conformance
-from ff_storage.core.testing.models import ACME, AUTHORS, Counter, Country, Note, Product, Seat, Status
+from ff_storage.core.testing.models import ACME, AUTHORS, Counter, Country, Note, Product, Seat, Status, Values
 from ff_storage.core.testing.recording import Recorder
 from ff_storage.core.testing.references import ReferenceTests
 from ff_storage.core.testing.tables import changed, names, stored
@@ -37,7 +37,7 @@ from ff_storage.core.testing.tenants import TenantTests
 class RowTests(Conformance):
     """One row at a time."""
 
-    models: ClassVar[tuple[type[PydanticModel], ...]] = (*AUTHORS, Product, Counter, Note, Seat)
+    models: ClassVar[tuple[type[PydanticModel], ...]] = (*AUTHORS, Product, Counter, Note, Seat, Values)
 
     # --- create and read ---------------------------------------------------------------------------------------------
 
@@ -267,6 +267,36 @@ class RowTests(Conformance):
         created = await repo.create(Product(name="a", category=None))
         updated = await repo.update(created.id, changed(Product, category="c"), expected=created)
         assert updated.category == "c"
+
+    async def test_expected_is_the_row_as_it_was_read(self, pool: Pool) -> None:
+        repo = PydanticRepository(Product, pool)
+        created = await repo.create(Product(name="a", stock=1))
+        loaded = await repo.get(created.id)
+        assert loaded is not None
+        loaded.stock = 2
+        loaded = await repo.update(loaded.id, loaded, expected=loaded)
+        assert loaded.stock == 2
+        await repo.update(loaded.id, changed(Product, name="b"))
+        loaded.stock = 3
+        with pytest.raises(ConcurrencyError):
+            await repo.update(loaded.id, loaded, expected=loaded)
+        loaded.stock = 2
+        with pytest.raises(ConcurrencyError):
+            await repo.update(loaded.id, loaded, expected=loaded)
+
+    async def test_expected_compares_json_as_it_is_stored(self, pool: Pool) -> None:
+        repo = PydanticRepository(Values, pool)
+        loaded = await repo.create(Values(json_value={"b": [1, 2.5], "a": None}, words=["x"]))
+        loaded.json_value["b"].append(3)
+        loaded.words = ["y"]
+        stored = await repo.update(loaded.id, loaded, expected=loaded)
+        assert (stored.json_value, stored.words) == ({"b": [1, 2.5, 3], "a": None}, ["y"])
+        # Without its row, an instance says by its values what it expects.
+        twin = Values.model_validate(stored.model_dump())
+        again = await repo.update(stored.id, changed(Values, json_value=1), expected=twin)
+        assert again.json_value == 1
+        with pytest.raises(ConcurrencyError):
+            await repo.update(stored.id, changed(Values, json_value=2), expected=twin)
 
     async def test_a_version_column_counts_and_guards(self, pool: Pool) -> None:
         repo = PydanticRepository(Counter, pool)
