@@ -355,6 +355,11 @@ class PydanticRepository(Generic[M]):
         rows: list[Row] = yield Fetch(prepared.text, prepared.bind(key + write.scope.values))
         if not rows:
             raise no_such_row(self._entity.name)
+        if len(rows) > 1:
+            raise AmbiguousRow(
+                f"the key names {len(rows)} rows of {self._entity.name} in different tenants",
+                remedy="pass one tenant_id",
+            )
         return rows[0]
 
     def delete(
