@@ -61,7 +61,7 @@ def install(session: nox.Session, *wanted: str, editable: Iterable[str] = ()) ->
 def run_tests(session: nox.Session, *command: str) -> None:
     """Install everything and run all tests; servers that the environment requires come along where PyPI has them."""
     required = os.environ.get("FF_STORAGE_REQUIRE", "").split(",")
-    groups = ["test", *(["servers"] if "postgres" in required else []), *(["coverage"] if command else [])]
+    groups = ["test", "judge", *(["servers"] if "postgres" in required else []), *(["coverage"] if command else [])]
     install(session, *requirements(*groups), editable=ALL)
     session.run(*command, "pytest", *session.posargs)
 
@@ -106,7 +106,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types with mypy and pyright, both strict, and what they must accept and refuse."""
-    install(session, *requirements("types", "test"), "nox", editable=ALL)
+    install(session, *requirements("types", "test", "judge"), "nox", editable=ALL)
     session.run("mypy")
     session.run("pyright")
     session.run("python", "tools/check_typing.py")
