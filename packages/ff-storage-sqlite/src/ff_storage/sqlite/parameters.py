@@ -12,7 +12,7 @@ import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from ff_storage.core import types
 from ff_storage.core.errors import InvalidValueError
@@ -57,7 +57,8 @@ def bind(text: str, arguments: Sequence[Any]) -> Sequence[Any]:
     """
     expected = placeholders(text)
     if len(arguments) == 1 and isinstance(arguments[0], Mapping):
-        arguments = [*cast("Mapping[Any, Any]", arguments[0]).values()]
+        mapping: Mapping[Any, Any] = arguments[0]  # pyright: ignore[reportUnknownVariableType]
+        arguments = [*mapping.values()]
     if len(arguments) != expected:
         raise InvalidValueError(
             f"the statement has {expected} placeholders (?)",
