@@ -9,14 +9,15 @@ transaction whenever `is_referenced`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ff_storage.core.context import TenantScope
-from ff_storage.core.errors import ForeignKeyViolation
+from ff_storage.core.errors import DatabaseError, ForeignKeyViolation
 from ff_storage.core.history.none import exists
 from ff_storage.core.history.strategy import UNGUARDED, Write, strategy_of
-from ff_storage.core.program import Fetch, Program, Row
+from ff_storage.core.program import Command, Fetch, Program, Row
 from ff_storage.core.sql.compiled import prepare
 from ff_storage.core.sql.expressions import Bound, Comparison, Expr, Junction, Not
 from ff_storage.core.sql.scope import Scope
@@ -38,17 +39,57 @@ def is_referenced(entity: ModelEntity) -> bool:
     return bool(entity.referenced_by())
 
 
-def delete_rows(write: Write, where: Sequence[Expr], *, hard: bool = False, seen: Seen | None = None) -> Program[int]:
+@dataclass(frozen=True, slots=True)
+class _Below:
+    """A deletion that another one waits for."""
+
+    deletion: _Deletion
+
+
+_Deletion = Generator[Command | _Below, Any, int]
+
+
+def delete_rows(write: Write, where: Sequence[Expr], *, hard: bool = False) -> Program[int]:
     """Delete the rows under `where` that are in scope, their references first; the result is the number of rows.
 
     Raises ForeignKeyViolation when a RESTRICT child exists; then nothing may be committed.
     """
+    # A cascade goes as deep as the data do, which may be deeper than Python's stack: so the deletions that wait for
+    # one another stand in a list.
+    waiting: list[_Deletion] = [_delete(write, where, hard=hard, seen=set())]
+    result: Any = None
+    error: DatabaseError | None = None
+    while True:
+        try:
+            step = waiting[-1].send(result) if error is None else waiting[-1].throw(error)
+        except StopIteration as stop:
+            waiting.pop()
+            result, error = stop.value, None
+            if not waiting:
+                return int(result)
+            continue
+        except DatabaseError as failure:
+            waiting.pop()
+            if not waiting:
+                raise
+            error = failure
+            continue
+        result, error = None, None
+        if isinstance(step, _Below):
+            waiting.append(step.deletion)
+            continue
+        try:
+            result = yield step
+        except DatabaseError as failure:
+            error = failure
+
+
+def _delete(write: Write, where: Sequence[Expr], *, hard: bool, seen: Seen) -> _Deletion:
     hard = hard or write.table.deleted_at is None
     references = sorted(write.entity.referenced_by(), key=lambda reference: _TURNS[reference[1].on_delete])
     strategy = strategy_of(write.entity)
     if not references:
         return (yield from strategy.delete(write, where, hard=hard))
-    seen = set() if seen is None else seen
     rows = yield from _rows(write, where)
     for row in rows:
         mark = (write.entity, *[row[name] for name in write.table.primary_key])
@@ -64,7 +105,7 @@ def delete_rows(write: Write, where: Sequence[Expr], *, hard: bool = False, seen
 
 def _apply(
     write: Write, row: dict[str, Any], child: ModelEntity, key: ForeignKey, *, hard: bool, seen: Seen
-) -> Program[None]:
+) -> Generator[Command | _Below, Any, None]:
     """One reference's rule for one deleted row."""
     conditions = _matching(child, key, row)
     if conditions is None:
@@ -72,7 +113,7 @@ def _apply(
     # The key names the rows, tenant included where there is one; the caller's scope chose the parent already.
     children = write.on(child, Scope(TenantScope(everything=True), include_deleted=hard))
     if key.on_delete is Action.CASCADE:
-        yield from delete_rows(children, conditions, hard=hard, seen=seen)
+        yield _Below(_delete(children, conditions, hard=hard, seen=seen))
     elif key.on_delete is Action.SET_NULL:
         if hard:
             yield from _clear(children, key, conditions)
