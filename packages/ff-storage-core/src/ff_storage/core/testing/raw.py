@@ -27,6 +27,9 @@ class RawTests(Conformance):
 
     models: ClassVar[tuple[type[PydanticModel], ...]] = (Country,)
 
+    begin: ClassVar[str] = "BEGIN"
+    """How the engine begins a transaction in raw SQL."""
+
     def mark(self, pool: Pool, position: int = 1) -> str:
         """The engine's placeholder."""
         return pool.dialect.placeholder(position)
@@ -106,6 +109,22 @@ class RawTests(Conformance):
         assert await self.codes(pool) == ["aa", "bb", "cc"]
         assert await pool.execute_many(self.insertion(pool), []) == 0
 
+    async def test_execute_many_within_a_transaction_is_all_or_nothing_too(self, pool: Pool) -> None:
+        """Undone by itself where a savepoint stands around it, and with the transaction where none does."""
+        await self.given(pool, "aa")
+        good, bad = ([self.row(pool, code) for code in codes] for codes in (("bb", "cc"), ("dd", "aa")))
+        async with pool.transaction() as tx:
+            assert await tx.execute_many(self.insertion(pool), good) == 2
+            with pytest.raises(UniqueViolation):
+                async with tx.savepoint():
+                    await tx.execute_many(self.insertion(pool), bad)
+        assert await self.codes(pool) == ["aa", "bb", "cc"]
+        with pytest.raises(UniqueViolation):
+            async with pool.transaction() as tx:
+                await tx.execute(f"DELETE FROM {TABLE}")
+                await tx.execute_many(self.insertion(pool), good[:1] * 2)
+        assert await self.codes(pool) == ["aa", "bb", "cc"]
+
     async def test_execute_many_takes_a_failing_iterator_back(self, pool: Pool) -> None:
         """Whatever the rows' own iterator raises comes through, and nothing is stored."""
 
@@ -147,3 +166,14 @@ class RawTests(Conformance):
         with pytest.raises(PoolError):
             await connection.fetch_val("SELECT 1")
         assert pool.stats().used == 0
+
+    async def test_what_an_acquired_connection_leaves_open_is_undone(self, pool: Pool) -> None:
+        """A transaction begun by hand is rolled back before anybody else meets the connection."""
+        async with pool.acquire() as connection:
+            await connection.execute(self.begin)
+            await connection.execute(self.insertion(pool), *self.row(pool, "aa"))
+        await pool.settle()
+        assert await self.codes(pool) == []
+        await self.given(pool, "bb")
+        async with pool.acquire() as connection:
+            assert await connection.fetch_val(f"SELECT COUNT(*) FROM {TABLE}") == 1

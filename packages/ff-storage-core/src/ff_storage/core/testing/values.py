@@ -15,7 +15,7 @@ import pytest
 from ff_storage.core.database import Pool
 from ff_storage.core.errors import InvalidValueError, LimitExceededError
 from ff_storage.core.model import PydanticModel
-from ff_storage.core.query import Query, func
+from ff_storage.core.query import Query, col, func
 from ff_storage.core.query.bulk import bulk_insert
 from ff_storage.core.repository import PydanticRepository
 from ff_storage.core.testing.conformance import Conformance
@@ -232,6 +232,16 @@ class ValuesConformance(Conformance):
         assert {each for (each,) in found} == set(values[:-1])
         assert len(found) == len(values) - 1
         assert await Query(Values).select(column).distinct().count(pool) == len(values)
+
+    async def test_an_array_equals_the_same_members_in_the_same_order(self, pool: Pool) -> None:
+        given: tuple[list[str], ...] = ([], ["a"], ["a", "b"], ["b", "a"], ["a", "a"], [""], ["a,b"], ["🦆", "'"])
+        await bulk_insert(Values, [Values(words=words, numbers=[len(words)]) for words in given], pool)
+        for words in given:
+            for condition in (Values.words == words, col(Values.words).in_([words])):
+                found = await Query(Values).select(Values.words).filter(condition).execute(pool)
+                assert found == [(words,)]
+        assert await Query(Values).filter(Values.words != ["a"]).count(pool) == len(given) - 1
+        assert await Query(Values).filter(Values.numbers == [2]).count(pool) == 4
 
     async def test_null_is_no_value_of_its_type(self, pool: Pool) -> None:
         """Empty text, empty bytes, zero, an empty list and NULL are five different things."""
