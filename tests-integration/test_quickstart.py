@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 QUICKSTART = Path(__file__).parent.parent / "examples" / "quickstart" / "main.py"
 
 
+def start(url: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(QUICKSTART), "--url", url]
+    return subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+
+
 def run(database: Path) -> str:
-    command = [sys.executable, str(QUICKSTART), "--url", f"sqlite:///{database}"]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    done = start(f"sqlite:///{database}")
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -44,6 +51,32 @@ def test_loads_everything_and_synchronizes_twice(tmp_path: Path) -> None:
     assert again.count("nothing to change") == 2
     assert "has flights already" in again
     assert counts(database)["flights"] == 11_317
+
+
+def test_a_run_after_one_that_was_killed_while_it_loaded(tmp_path: Path) -> None:
+    database = tmp_path / "flights.db"
+    program = """
+import asyncio, os, sys
+import main, source
+given = source.flights
+def killed_at_the_second(*, everything):
+    source.flights = lambda *, everything: os._exit(9)  # the planes are inserted, the flights are not
+    return given(everything=everything)
+source.flights = killed_at_the_second
+asyncio.run(main.main(sys.argv[1], everything=False))
+"""
+    command = [sys.executable, "-c", program, f"sqlite:///{database}"]
+    assert subprocess.run(command, capture_output=True, cwd=QUICKSTART.parent, check=False).returncode == 9
+    assert set(counts(database).values()) == {0}
+    run(database)
+    assert counts(database)["flights"] == 11_317
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "sqlite:////no/such/directory/flights.db"])
+def test_a_wrong_url_is_one_sentence(url: str) -> None:
+    done = start(url)
+    assert done.returncode == 1
+    assert re.fullmatch(r"[^\n]+\[FF-\w+\]\n", done.stderr), done.stderr
 
 
 def test_rows_of_its_models_are_never_validated_again() -> None:

@@ -43,8 +43,8 @@ async def create_tables(pool: Any) -> None:
         step.text += f": {changes} statements" if changes else ": nothing to change"
 
 
-async def load(pool: Any, *, everything: bool) -> None:
-    """Insert all records, parents first. Each is checked by its model once; a load is stored whole or not at all."""
+async def load(db: Any, *, everything: bool) -> None:
+    """Insert all records, parents first, each checked by its model once; `db` is a pool or a transaction."""
     if everything:
         with show.step("All flights of 2013") as step:
             downloaded = await asyncio.to_thread(source.fetch_flights)
@@ -55,21 +55,21 @@ async def load(pool: Any, *, everything: bool) -> None:
         found = source.survey(source.flights(everything=everything), planes, airports)
     with show.step("Airlines, airports, planes, weather") as step:
         counts = [
-            await bulk_insert(Airline, source.shipped("airlines.csv"), pool),
-            await bulk_insert(Airport, airports, pool),
-            await bulk_insert(Plane, planes, pool),
-            await bulk_insert(Weather, source.shipped("weather.csv.gz"), pool),
+            await bulk_insert(Airline, source.shipped("airlines.csv"), db),
+            await bulk_insert(Airport, airports, db),
+            await bulk_insert(Plane, planes, db),
+            await bulk_insert(Weather, source.shipped("weather.csv.gz"), db),
         ]
         step.text += f": {', '.join(f'{count:,}' for count in counts)}"
     with show.step(f"Stubs: {len(found.planes):,} planes for {found.planes.total():,} flights") as step:
         step.text += f", {len(found.airports)} airports for {found.airports.total():,}"
-        await bulk_insert(Plane, [Plane(tailnum=name, stub=True) for name in found.planes], pool)
-        await bulk_insert(Airport, [Airport(faa=name, stub=True) for name in found.airports], pool)
+        await bulk_insert(Plane, [Plane(tailnum=name, stub=True) for name in found.planes], db)
+        await bulk_insert(Airport, [Airport(faa=name, stub=True) for name in found.airports], db)
     with show.step("Flights") as step:
         records = show.progress(source.flights(everything=everything), found.flights, "Flights")
-        count = await bulk_insert(Flight, records, pool)
+        count = await bulk_insert(Flight, records, db)
         step.text += f": {count:,}"
-    nameless = await Query(Flight).filter(col(Flight.tailnum).is_null()).count(pool)
+    nameless = await Query(Flight).filter(col(Flight.tailnum).is_null()).count(db)
     show.note(f"{nameless:,} flights have no tail number")
 
 
@@ -205,10 +205,12 @@ async def main(url: str, *, everything: bool) -> None:
         show.heading("Tables")
         await create_tables(pool)
         if await Query(Flight).include_deleted().exists(pool):
-            show.note("This database has flights already; they stay as they are.")
+            show.note("This database has flights already; none are loaded.")
         else:
             show.heading("Data")
-            await load(pool, everything=everything)
+            # One transaction, so that a run which is stopped here leaves nothing that the next would stumble over.
+            async with Transaction(pool) as transaction:
+                await load(transaction, everything=everything)
         show.heading("Questions")
         await ask(pool)
         show.heading("Changes")
@@ -231,8 +233,10 @@ if __name__ == "__main__":
         for suffix in ("", "-wal", "-shm"):
             Path(f"{DEFAULT}{suffix}").unlink(missing_ok=True)
     try:
-        asyncio.run(main(options.url or f"sqlite:///{DEFAULT}", everything=options.all))
-    except source.DownloadError as error:
+        asyncio.run(main(f"sqlite:///{DEFAULT}" if options.url is None else options.url, everything=options.all))
+    except (source.DownloadError, StorageError) as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("\nstopped")
     if options.url is None:
         print(f"\nThe database is {DEFAULT.resolve()}.")
