@@ -100,8 +100,10 @@ class Query(Generic[R]):
     def filter(self, *conditions: bool) -> Query[R]:
         """Keep the rows for which every condition holds. Raises UnknownFieldError for a name the model lacks."""
         terms = cast("tuple[Expr, ...]", conditions)
+        checked = self._entity.checked
         for term in terms:
-            self._check(condition(term))
+            if not isinstance(term, Expr) or term.key not in checked:
+                self._check(condition(term))
         return self._with("_where", self._where + terms)
 
     def filter_by(self, **values: Any) -> Query[R]:
@@ -110,7 +112,8 @@ class Query(Generic[R]):
 
     def order_by(self, *terms: Any) -> Query[R]:
         """Sort by fields, `.asc()`/`.desc()` terms, or names (`"name"`, `"-price"` for descending)."""
-        return self._with("_order_by", self._order_by + tuple([order_term(term) for term in terms]))
+        added = tuple([term if type(term) is Order else order_term(term) for term in terms])
+        return self._with("_order_by", self._order_by + added)
 
     def limit(self, n: int) -> Query[R]:
         """Return at most `n` rows."""

@@ -62,7 +62,7 @@ class Entity(Protocol):
 class Expr:
     """A node. Operators and methods make new nodes; nothing is ever changed."""
 
-    __slots__ = ("depth", "key", "size", "values")
+    __slots__ = ("key", "values")
 
     key: Hashable
     values: tuple[Any, ...]
@@ -213,7 +213,22 @@ class Expr:
         return Label(self, check_identifier(name, "a label"))
 
 
-class ColumnRef(Expr):
+class Leaf(Expr):
+    """A node with nothing below it."""
+
+    __slots__ = ()
+
+    depth = 0
+    size = 1
+
+
+class Composite(Expr):
+    """A node made of others."""
+
+    __slots__ = ("depth", "size")
+
+
+class ColumnRef(Leaf):
     """A column of an entity. One object a column: its own identity is its key."""
 
     __slots__ = ("column", "entity")
@@ -223,8 +238,6 @@ class ColumnRef(Expr):
         self.column = column
         self.key = _Token()
         self.values = ()
-        self.depth = 0
-        self.size = 1
 
     def __repr__(self) -> str:
         return f"{self.entity.name}.{self.column.attribute}"
@@ -236,7 +249,7 @@ class _Token:
     __slots__ = ()
 
 
-class Name(Expr):
+class Name(Leaf):
     """A field by name, resolved against the model of the query that uses it."""
 
     __slots__ = ("name",)
@@ -245,14 +258,12 @@ class Name(Expr):
         self.name = name
         self.key = name
         self.values = ()
-        self.depth = 0
-        self.size = 1
 
     def __repr__(self) -> str:
         return f"F.{self.name}"
 
 
-class Bound(Expr):
+class Bound(Leaf):
     """A caller's value. It is sent as a parameter, never as text."""
 
     __slots__ = ()
@@ -260,14 +271,13 @@ class Bound(Expr):
     def __init__(self, value: Any) -> None:
         self.key = _BOUND
         self.values = (value,)
-        self.depth = 0
-        self.size = 1
 
     def __repr__(self) -> str:
         return "?"
 
 
 _BOUND: Final = _Token()
+_new: Final = object.__new__
 
 
 class Stored(Bound):
@@ -283,15 +293,18 @@ class Stored(Bound):
 _STORED: Final = _Token()
 
 
-class Comparison(Expr):
+class Comparison(Composite):
     """`left operator right`."""
 
     __slots__ = ("left", "operator", "right")
 
     def __init__(self, operator: str, left: Expr, right: Any) -> None:
-        # The node that every filter makes, so it is written out: no calls but the one for a value.
+        # The node that every filter makes, so it is written out: no call for a value.
         if not isinstance(right, Expr):
-            right = Bound(right)
+            bound = _new(Bound)
+            bound.key = _BOUND
+            bound.values = (right,)
+            right = bound
         self.operator = operator
         self.left = left
         self.right: Expr = right
@@ -315,7 +328,7 @@ class Arithmetic(Comparison):
     __slots__ = ()
 
 
-class IsNull(Expr):
+class IsNull(Composite):
     """`operand IS [NOT] NULL`."""
 
     __slots__ = ("negated", "operand")
@@ -331,7 +344,7 @@ class IsNull(Expr):
         return (self.operand,)
 
 
-class InList(Expr):
+class InList(Composite):
     """`operand [NOT] IN (items)`; the items are one value of the node, so the shape knows only their rough number."""
 
     __slots__ = ("bucket", "has_null", "items", "negated", "operand")
@@ -358,7 +371,7 @@ class InList(Expr):
         return (self.operand, self.items)
 
 
-class Match(Expr):
+class Match(Composite):
     """A text match. `kind` is contains, startswith, endswith or like; `fold` ignores case."""
 
     __slots__ = ("fold", "kind", "operand", "pattern")
@@ -378,7 +391,7 @@ class Match(Expr):
         return (self.operand, self.pattern)
 
 
-class Junction(Expr):
+class Junction(Composite):
     """`term AND term …` or `term OR term …`; nested ones of the same kind are made flat."""
 
     __slots__ = ("operator", "terms")
@@ -410,7 +423,7 @@ class Junction(Expr):
         return "(" + f" {self.operator} ".join(map(repr, self.terms)) + ")"
 
 
-class Not(Expr):
+class Not(Composite):
     """`NOT operand`."""
 
     __slots__ = ("operand",)
@@ -425,7 +438,7 @@ class Not(Expr):
         return (self.operand,)
 
 
-class Call(Expr):
+class Call(Composite):
     """A scalar function of the allow-list."""
 
     __slots__ = ("arguments", "function")
@@ -441,7 +454,7 @@ class Call(Expr):
         return self.arguments
 
 
-class Aggregate(Expr):
+class Aggregate(Composite):
     """count, sum, avg, min or max; `argument` None is `count(*)`."""
 
     __slots__ = ("argument", "distinct", "function")
@@ -461,7 +474,7 @@ class Aggregate(Expr):
         return f"func.{self.function}({'' if self.argument is None else repr(self.argument)})"
 
 
-class Label(Expr):
+class Label(Composite):
     """An expression under a name."""
 
     __slots__ = ("name", "operand")
@@ -497,7 +510,7 @@ class Order:
         return self.expression.values
 
 
-def _measure(node: Expr, parts: tuple[Expr, ...]) -> None:
+def _measure(node: Composite, parts: tuple[Expr, ...]) -> None:
     """Set the depth and size of a node with these `parts`, before anything is joined that grows with them."""
     depth = size = 0
     for part in parts:

@@ -6,7 +6,6 @@ To a type checker an expression has the type of its value: `col` opens the metho
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar, cast, overload
 
 from ff_storage.core.errors import ConfigurationError, IdentifierError, InvalidValueError, nearest
@@ -29,9 +28,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@lru_cache(maxsize=1024)
+_names: Final[dict[str, Name]] = {}
+"""Names seen before, so that each is checked and made once; a program has few."""
+
+_MAX_NAMES: Final = 4096
+
+
 def _name(name: str) -> Name:
-    return Name(check_identifier(name, "a field's name"))
+    node = Name(check_identifier(name, "a field's name"))
+    if len(_names) >= _MAX_NAMES:
+        _names.clear()
+    _names[name] = node
+    return node
 
 
 class FieldFactory:
@@ -40,12 +48,15 @@ class FieldFactory:
     __slots__ = ()
 
     def __getattr__(self, name: str) -> Any:
+        node = _names.get(name)
+        if node is not None:
+            return node
         if name.startswith("_"):
             raise AttributeError(f"F has no field {name!r}: a field's name does not begin with an underscore")
         return _name(name)
 
     def __getitem__(self, name: str) -> Any:
-        return _name(check_identifier(name, "a field's name"))
+        return _name(name)
 
     def __repr__(self) -> str:
         return "F"

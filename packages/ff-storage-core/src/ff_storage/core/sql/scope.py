@@ -13,7 +13,7 @@ from typing import Any
 from ff_storage.core.context import TenantScope, ambient_scope
 from ff_storage.core.errors import InvalidValueError, TenantNotConfigured, TenantScopeError
 from ff_storage.core.sql.dialect import Dialect
-from ff_storage.core.sql.expressions import ColumnRef, Entity, Expr, InList, IsNull
+from ff_storage.core.sql.expressions import Bound, ColumnRef, Entity, Expr, InList, IsNull
 from ff_storage.core.tables import Table
 
 
@@ -51,8 +51,7 @@ class Scope:
         return Scope(self.tenants, include_deleted=include_deleted)
 
 
-_ANY = Expr.__new__(Expr)
-_ANY.key, _ANY.values, _ANY.depth, _ANY.size = None, (), 0, 1
+_ANY = Bound(None)
 
 
 def capture(tenants: TenantScope | None, *, include_deleted: bool = False) -> Scope:
