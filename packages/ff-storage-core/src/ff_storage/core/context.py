@@ -58,6 +58,12 @@ class TenantScope:
                 )
             if isinstance(tenant_ids, str | bytes) or not isinstance(tenant_ids, Collection):
                 raise TenantScopeError("tenant_ids must be a list of tenants", found=f"a {type(tenant_ids).__name__}")
+            if any(tenant is None or isinstance(tenant, AllTenants) for tenant in tenant_ids):
+                raise TenantScopeError(
+                    "tenant_ids must be a list of tenants",
+                    found="None or ALL_TENANTS among them",
+                    remedy="pass tenant_id=ALL_TENANTS to mean every tenant",
+                )
             return cls(tuple(tenant_ids))
         if tenant_id is None:
             return None

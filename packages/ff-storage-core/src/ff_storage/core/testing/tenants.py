@@ -397,6 +397,9 @@ class TenantTests(Conformance):
             lambda: PydanticRepository(Note, recorder, tenant_ids=str(ACME)),
             lambda: PydanticRepository(Note, recorder, tenant_id=[ACME]),
             lambda: PydanticRepository(Note, recorder, tenant_ids=ACME),  # type: ignore[arg-type]
+            lambda: PydanticRepository(Note, recorder, tenant_ids=[None]),
+            lambda: Query(Note).execute(recorder, tenant_ids=[ACME, None]),
+            lambda: Query(Note).execute(recorder, tenant_ids=[ALL_TENANTS]),
         ]
         for attempt in attempts:
             with pytest.raises(TenantScopeError):
