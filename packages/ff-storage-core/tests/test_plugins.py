@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,7 +46,7 @@ def dialects(*specs: object) -> object:
 
 def candidate(name: str, module: object, distribution: str | None = None, version: str = "1.0") -> Candidate:
     def load() -> object:
-        if isinstance(module, Exception):
+        if isinstance(module, BaseException):
             raise module
         return module
 
@@ -133,6 +134,12 @@ def test_two_claims_on_one_name_are_refused(first: object, second: object, messa
         (plugin(ff_storage_dialects=lambda surprise: []), "surprise"),
         (dialects("not a spec"), "must return DialectSpec objects"),
         (plugin(ff_storage_dialects=lambda: 3), "not iterable"),
+        (SystemExit(3), "SystemExit: 3"),
+        (dialects(DialectSpec("a", "good", load=_never, open_pool=_never)), "a tuple of those"),  # type: ignore[arg-type]
+        (dialects(dialect("a", "Good")), "in lower case"),
+        (dialects(dialect("a", "good://")), "without ://"),
+        (dialects(dialect(["a"], "a")), "a name is a str"),  # type: ignore[arg-type]
+        (dialects(dialect("a", ["b"])), "names something"),  # type: ignore[arg-type]
     ],
 )
 def test_a_broken_plugin_is_reported_only_to_who_asks_for_what_it_might_provide(module: Any, reason: str) -> None:
@@ -188,6 +195,23 @@ def test_core_registers_none_as_a_plugin_does() -> None:
     own = installed()[0]
     assert (own.name, own.distribution) == ("core", "ff-storage-core")
     assert list(PluginRegistry(lambda: [own]).strategies()) == ["none"]
+
+
+def test_a_distribution_without_metadata_is_one_more_broken_plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = tmp_path / "damaged-1.dist-info"
+    damaged.mkdir()
+    (damaged / "METADATA").write_text("")
+    named = tmp_path / "named-1.dist-info"
+    named.mkdir()
+    (named / "METADATA").write_text("Name: named\nVersion: 1\n")
+    for folder in (damaged, named):
+        (folder / "entry_points.txt").write_text("[ff_storage]\ntwice = nowhere\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(PluginConflictError, match=r"'twice'.*without a name' and 'named'"):
+        PluginRegistry().dialect_for_scheme("nowhere")
+    assert "none" in PluginRegistry().strategies()
 
 
 def test_the_registry_of_the_process_is_one() -> None:

@@ -9,6 +9,7 @@ plugin that cannot be loaded is kept aside, and reported when somebody asks for 
 from __future__ import annotations
 
 import functools
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ KNOWN_STRATEGIES: Final[Mapping[str, str]] = {
 }
 """Which of our distributions provides a temporal strategy."""
 
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*")
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -67,7 +70,7 @@ class LoadedPlugin:
     candidate: Candidate
     dialects: tuple[DialectSpec, ...] = ()
     strategies: tuple[StrategySpec, ...] = ()
-    failure: Exception | None = None
+    failure: Exception | SystemExit | None = None
 
 
 class _Named(Protocol):
@@ -81,12 +84,11 @@ S = TypeVar("S", bound=_Named)
 def installed() -> list[Candidate]:
     """Core's own plugin, then those of the installed distributions."""
     own = Candidate("core", "ff-storage-core", "", lambda: import_module("ff_storage.core._plugin"))
-    found = [
-        Candidate(
-            point.name, point.dist.name if point.dist else "", point.dist.version if point.dist else "", point.load
-        )
-        for point in entry_points(group=PROJECT)
-    ]
+    found: list[Candidate] = []
+    for point in entry_points(group=PROJECT):
+        # A damaged installation has metadata without a name or a version, whatever the types say.
+        name, version = (point.dist.name, point.dist.version) if point.dist else ("", "")
+        found.append(Candidate(point.name, name or "a distribution without a name", version or "", point.load))
     return [own, *sorted(found, key=lambda candidate: (candidate.name, candidate.distribution))]
 
 
@@ -211,7 +213,7 @@ def _load(candidate: Candidate) -> LoadedPlugin:
             _collect(candidate, DialectSpec, manager.hook.ff_storage_dialects()),
             _collect(candidate, StrategySpec, manager.hook.ff_storage_temporal_strategies()),
         )
-    except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything; it is kept and shown
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's module may raise anything, or end as scripts do
         return LoadedPlugin(candidate, failure=error)
 
 
@@ -220,7 +222,19 @@ def _collect(candidate: Candidate, kind: type[S], results: Iterable[Iterable[S]]
     for spec in specs:
         if not isinstance(spec, kind):
             raise PluginError(f"{candidate} must return {kind.__name__} objects", found=repr(spec))
+        if not isinstance(spec.name, str) or not _schemes_fit(spec):
+            raise PluginError(
+                f"{candidate} names something that nobody can ask for",
+                found=repr(spec),
+                remedy="a name is a str, and schemes a tuple of those in lower case, without ://",
+            )
     return specs
+
+
+def _schemes_fit(spec: object) -> bool:
+    if not isinstance(spec, DialectSpec):
+        return True
+    return isinstance(spec.schemes, tuple) and all(isinstance(s, str) and _SCHEME.fullmatch(s) for s in spec.schemes)
 
 
 def _conflicts(kind: str, claims: Iterable[tuple[str, Candidate]]) -> list[PluginConflictError]:
