@@ -1,6 +1,6 @@
 """Check what a folder of wheels holds: `check_wheels.py dist`.
 
-No wheel but core's has a file directly in `ff_storage/`, no two share a path, each brings its licence and, unless it is
+No wheel but core's has a file directly in `ff_storage/`, no two share a path, each brings its license and, unless it is
 the meta-package, `py.typed` beside its modules.
 """
 

@@ -142,12 +142,12 @@ async def ask(pool: Any) -> None:
         [(f"{f.carrier} {f.flight}", f"{f.origin} → {f.dest}", f.time_hour, (f.dep_delay or 0) / 60) for f in worst],
     )
 
-    with show.step("How many were cancelled, and in which month most?"):
-        cancelled = Query(Flight).filter(col(Flight.dep_time).is_null())
-        total = await cancelled.count(pool)
-        months = cancelled.select(Flight.month, func.count()).group_by(Flight.month)
+    with show.step("How many were canceled, and in which month most?"):
+        canceled = Query(Flight).filter(col(Flight.dep_time).is_null())
+        total = await canceled.count(pool)
+        months = canceled.select(Flight.month, func.count()).group_by(Flight.month)
         month, most = await months.order_by(col(func.count()).desc()).limit(1).one(pool)
-    show.note(f"{total:,} cancelled; most in month {month}: {most:,}")
+    show.note(f"{total:,} canceled; most in month {month}: {most:,}")
 
     with show.step("How far did all of them fly? Every row, one by one, in little memory"):
         miles = 0

@@ -44,3 +44,19 @@ def test_fragments_have_names_that_the_release_understands() -> None:
     names = [path.name for path in (ROOT / "changes").iterdir() if path.name != "README.md"]
     pattern = rf"(\d+|\+[\w-]+)\.({parts}|all)\.(added|changed|fixed|removed|security)(\.\d+)?\.md"
     assert [name for name in names if not re.fullmatch(pattern, name)] == []
+
+
+def test_spelling_is_american() -> None:
+    # A letter in brackets keeps each word from finding itself; asyncio's own `.cancelled()` stays as it is.
+    words = (
+        r"licen[c]e|misspel[t]|(?<![.\w])cancel[l]ed(?!error)|behavio[u]r|colo[u]r|favo[u]r|neighbo[u]r|gr[e]y"
+        r"|(normal|serial|synchron)i[s]e"
+    )
+    folders = ("packages", "tools", "tests-integration", "examples", "benchmarks", "changes", "compose")
+    files = [
+        path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in {".py", ".md", ".toml"}
+    ]
+    files += [*ROOT.glob("*.md"), *ROOT.glob("*.py"), *ROOT.glob("*.toml")]
+    found = {path.name: match[0] for path in files if (match := re.search(words, path.read_text(), re.IGNORECASE))}
+    assert len(files) > 200
+    assert found == {}

@@ -44,7 +44,7 @@ def test_the_check_sees_what_it_is_for(name: str, extra: str, message: str) -> N
     assert any(message in line for line in problems(found))
 
 
-def test_the_check_misses_a_licence_and_a_typing_marker() -> None:
+def test_the_check_misses_a_license_and_a_typing_marker() -> None:
     found = wheels()
     found["ff_storage_erd"] = ["ff_storage/erd/__init__.py"]
     assert list(problems(found)) == ["ff_storage_erd lacks ff_storage/erd/py.typed", "ff_storage_erd lacks its LICENSE"]

@@ -37,7 +37,7 @@ def _add_portions(path: "MutableSequence[str]") -> None:
 _add_portions(__path__)
 
 
-if not TYPE_CHECKING:  # hidden, so that a misspelt name is an error for type checkers
+if not TYPE_CHECKING:  # hidden, so that a misspelled name is an error for type checkers
     __all__ = _flat.__all__
 
     def __getattr__(name: str) -> object:

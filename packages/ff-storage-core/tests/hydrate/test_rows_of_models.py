@@ -77,7 +77,7 @@ def make_animal() -> HydratedAnimal:
         born=dt.date(2020, 1, 1),
         feeding=dt.time(7, 30),
         sleep=dt.timedelta(hours=16),
-        tags={"soft", "grey"},
+        tags={"soft", "gray"},
         scores=[1.0, 2.5],
         relatives=(uuid.UUID(int=1),),
         moods=[Mood.CALM],
@@ -123,7 +123,7 @@ def test_loading_changes_nothing(loaded: HydratedAnimal, dialect: Dialect) -> No
 
     assert changed_columns(loaded) == {
         "mood": "calm",
-        "tags": ["grey", "loud", "soft"],
+        "tags": ["gray", "loud", "soft"],
         "data": {"a": [1, None, 2]},
     }
 

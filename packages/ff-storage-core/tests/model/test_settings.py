@@ -337,7 +337,7 @@ def test_a_setting_of_the_wrong_kind_is_refused(setting: str, value: Any) -> Non
         ("__version_colum__", "__version_column__"),
     ],
 )
-def test_a_misspelt_setting_is_refused_with_the_nearest(setting: str, meant: str) -> None:
+def test_a_misspelled_setting_is_refused_with_the_nearest(setting: str, meant: str) -> None:
     with pytest.raises(ConfigurationError, match=f"Probe has no setting {setting}; did you mean {meant}"):
         make(**{setting: "x"})
 

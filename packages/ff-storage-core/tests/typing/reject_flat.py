@@ -1,4 +1,4 @@
-"""A misspelt flat name is an error, although names are loaded lazily."""
+"""A misspelled flat name is an error, although names are loaded lazily."""
 
 import ff_storage
 from ff_storage import StorageEror  # error

@@ -27,7 +27,7 @@ Author(name=5)  # error
 Post(title="One", price=Decimal(3))  # error
 Author(name="Ann", posts=[])  # error
 
-# A misspelt name is an error on the class and on an instance.
+# A misspelled name is an error on the class and on an instance.
 Author.nam  # error
 Author(name="Ann").nam  # error
 Author.posts.nam  # error

@@ -1,4 +1,4 @@
-"""Misspelt fields, values of the wrong type and steps that do not exist are errors before anything runs."""
+"""Misspelled fields, values of the wrong type and steps that do not exist are errors before anything runs."""
 
 from decimal import Decimal
 

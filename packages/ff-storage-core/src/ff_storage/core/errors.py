@@ -426,7 +426,7 @@ ConnectionPoolExhausted = PoolTimeout
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The remedy for a misspelt name: the closest of the `known` ones, else the first few of them."""
+    """The remedy for a misspelled name: the closest of the `known` ones, else the first few of them."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     if close:

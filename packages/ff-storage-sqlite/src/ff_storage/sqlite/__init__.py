@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 __all__ = ["SQLitePool"]
 
 
-if not TYPE_CHECKING:  # hidden, so that a misspelt name is an error for type checkers
+if not TYPE_CHECKING:  # hidden, so that a misspelled name is an error for type checkers
 
     def __getattr__(name: str) -> object:
         # Loaded when it is asked for: the plugin module lies in this package, and must not import the driver.

@@ -112,7 +112,7 @@ class Session:
         settings = self._settings
         functions.register(self._connection, self._function_failed)
         if sys.version_info >= (3, 12):
-            # A misspelt "column" is an error, not a text.
+            # A misspelled "column" is an error, not a text.
             self._connection.setconfig(sqlite3.SQLITE_DBCONFIG_DQS_DML, False)
         # The first read of the file: it shows whether it is a database.
         self.fetch("PRAGMA schema_version", ())

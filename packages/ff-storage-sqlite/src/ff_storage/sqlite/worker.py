@@ -46,7 +46,7 @@ class Worker:
     def submit(self, function: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
         """Have the thread call `function`; the future gets what it returns or raises.
 
-        A job whose future is cancelled before the thread gets to it is never run; none is taken after `stop`.
+        A job whose future is canceled before the thread gets to it is never run; none is taken after `stop`.
         """
         future = self._loop.create_future()
         if self._stopped:
