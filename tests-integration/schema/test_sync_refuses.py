@@ -349,15 +349,35 @@ async def test_what_no_model_says(pool: Pool, what: str) -> None:
     [
         ("CREATE VIEW items AS SELECT 1 AS id", "view"),
         ("CREATE VIRTUAL TABLE items USING fts5 (name)", "virtual"),
+        ("CREATE INDEX Items ON strange (x)", "index of strange"),
     ],
 )
 async def test_something_else_under_the_name_of_a_table(pool: Pool, statement: str, kind: str) -> None:
+    await pool.execute("CREATE TABLE strange (x)")
     await pool.execute(statement)
     (difference,) = await refused(pool, *TABLES)
     assert difference.kind == "table.kind"
     assert difference.model == "table"
     assert difference.database is not None
     assert difference.database.startswith(kind)
+
+
+@pytest.mark.parametrize("kind", ["table", "view"])
+@pytest.mark.parametrize("there", [True, False], ids=["its table is there", "its table is missing"])
+async def test_something_else_under_the_name_of_an_index(pool: Pool, kind: str, there: bool) -> None:
+    if there:
+        await create(pool, *TABLES)
+        await pool.execute("DROP INDEX idx_items_name")
+    await pool.execute(f"CREATE {kind} IDX_items_name AS SELECT 1 AS x")
+    (difference,) = await refused(pool, *TABLES)
+    assert (difference.table, difference.name) == ("items", "idx_items_name")
+    assert (difference.model, difference.database) == ("items", f"none (IDX_items_name is a {kind})")
+
+
+async def test_a_trigger_has_names_of_its_own(pool: Pool) -> None:
+    await pool.execute("CREATE TABLE strange (x)")
+    await pool.execute("CREATE TRIGGER items AFTER INSERT ON strange BEGIN SELECT 1; END")
+    await create(pool, *TABLES)
 
 
 async def test_all_differences_of_all_tables_are_listed_and_nothing_is_created(pool: Pool) -> None:

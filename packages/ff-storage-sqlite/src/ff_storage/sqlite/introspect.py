@@ -94,12 +94,19 @@ def _fetch(query: str, place: Place, names: Sequence[str]) -> Program[list[Row]]
 
 
 def _strays(master: Iterable[Row], described: Mapping[str, Table]) -> Iterable[Fact]:
-    """Described indexes whose name is taken on another table; index names are global in SQLite."""
+    """What has a described name and is something else: tables, views and indexes share one set of names in SQLite."""
     owners = {fold(index.name): (table, index.name) for table in described.values() for index in table.indexes}
     for kind, name, owner, _ in master:
-        if kind == "index" and fold(name) in owners:
+        if kind == "trigger":
+            continue
+        if kind == "index" and fold(name) in described:
+            table = described[fold(name)]
+            yield Fact(table.schema or "", table.name, "table.kind", "", f"index of {owner} (not an ordinary table)")
+        if fold(name) in owners:
             table, spelling = owners[fold(name)]
-            if fold(owner) != fold(table.name):
+            if kind != "index":
+                yield Fact(table.schema or "", table.name, "index.table", spelling, f"none ({name} is a {kind})")
+            elif fold(owner) != fold(table.name):
                 yield Fact(table.schema or "", table.name, "index.table", spelling, owner)
 
 
