@@ -28,6 +28,9 @@ from ff_storage.core.errors import (
     PoolFull,
     PoolTimeout,
     QueryError,
+    QueryTimeout,
+    TransactionAborted,
+    UniqueViolation,
     WrongLoopError,
 )
 from ff_storage.sqlite import SQLitePool
@@ -428,6 +431,24 @@ async def test_closing_cuts_off_who_does_not_end(path: Path) -> None:
         assert await pool.fetch_val("SELECT count(*) FROM t") == 0
 
 
+async def test_closing_in_the_midst_of_the_pools_own_work_keeps_the_count(path: Path) -> None:
+    pool = SQLitePool(path, max_size=2)
+    for _ in range(3):
+        await pool.connect()
+        tasks = [asyncio.create_task(pool.fetch_val("SELECT 1")) for _ in range(4)]
+        async with pool.acquire() as connection:
+            await connection.execute("PRAGMA foreign_keys = OFF")
+        pool._terminate()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    async with pool:
+        leases = [await pool.lease(), await pool.lease()]
+        assert (pool.stats().used, pool.stats().size) == (2, 2)
+        for lease in leases:
+            lease.give_back()
+        await pool.execute("PRAGMA foreign_keys = OFF")
+        assert pool.stats().used == 0, "it is being cleaned"
+
+
 async def test_a_connection_given_back_after_the_end_is_closed(path: Path) -> None:
     pool = SQLitePool(path)
     await pool.connect()
@@ -543,6 +564,44 @@ async def test_a_stream_within_a_transaction_goes_on_between_writes(pool: SQLite
         async for row in rows:
             await tx.execute("UPDATE t SET name = name || '!' WHERE id = ?", row["id"])
     assert await pool.fetch_val("SELECT group_concat(name) FROM t") == "a!,b!,c!"
+
+
+async def test_a_stream_ends_with_its_transaction(pool: SQLitePool, path: Path) -> None:
+    await pool.execute("INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')")
+    with pytest.raises(QueryError, match="ended with its transaction"):
+        async with pool.transaction() as tx, tx.stream("SELECT id FROM t", batch=1) as rows:
+            async for _ in rows:
+                await tx.commit()
+    with pytest.raises(UniqueViolation):
+        async with pool.transaction() as tx, tx.stream("SELECT id FROM t", batch=1) as rows:
+            async for row in rows:
+                await tx.execute("INSERT INTO t (id) VALUES (?)", row["id"])
+    # Nothing reads any more, so a checkpoint gets through to the end of the log.
+    assert await pool.fetch_val("PRAGMA wal_checkpoint(TRUNCATE)") == 0
+
+
+async def test_a_stream_that_times_out_says_so(path: Path) -> None:
+    sql = f"SELECT 1 AS x UNION ALL SELECT * FROM ({ENDLESS})"
+    async with SQLitePool(path, query_timeout=0.05) as pool:
+        with pytest.raises(QueryTimeout):
+            async with pool.stream(sql, batch=2) as rows:
+                _ = [row async for row in rows]
+        with pytest.raises(QueryTimeout):
+            async with pool.transaction() as tx, tx.stream(sql, batch=2) as rows:
+                _ = [row async for row in rows]
+        with pytest.raises(TransactionAborted):
+            async with pool.transaction() as tx:
+                with pytest.raises(QueryTimeout):
+                    await tx.fetch_all(sql)
+                with pytest.raises(TransactionAborted):
+                    await tx.rollback()
+
+
+async def test_the_first_row_does_not_read_the_rest(pool: SQLitePool) -> None:
+    endless = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n"
+    assert await pool.fetch_one(endless) == {"x": 1}
+    assert await pool.fetch_val(endless) == 1
+    assert await pool.fetch_one("SELECT id FROM t") is None
 
 
 async def test_a_stream_fails_where_it_fails(pool: SQLitePool) -> None:

@@ -76,6 +76,10 @@ class SQLiteConnection:
         """The names of the columns, and every row."""
         return self._worker.submit(self._session.fetch_named, text, parameters)
 
+    def fetch_first(self, text: str, parameters: Sequence[Any]) -> Awaitable[tuple[tuple[str, ...], Row | None]]:
+        """The names of the columns, and the first row if there is one."""
+        return self._worker.submit(self._session.fetch_first, text, parameters)
+
     def execute(self, text: str, parameters: Sequence[Any]) -> Awaitable[int]:
         """The number of rows touched."""
         return self._worker.submit(self._session.execute, text, parameters)

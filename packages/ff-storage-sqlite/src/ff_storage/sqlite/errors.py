@@ -113,7 +113,9 @@ def _of_sqlite(error: Exception, failure: Exception | None) -> StorageError:
 def _of_driver(error: Exception) -> StorageError:
     """The error for what sqlite3 refuses by itself, before SQLite sees it."""
     message = str(error)
-    if "Cannot operate on a closed" in message:
+    if "closed cursor" in message:
+        return QueryError("the stream has ended with its transaction", remedy="read it before commit or rollback")
+    if "closed database" in message:
         return ConnectionFailure("the connection is closed")
     if "one statement at a time" in message:
         return QueryError("one statement at a time is expected", remedy="send each statement by itself")

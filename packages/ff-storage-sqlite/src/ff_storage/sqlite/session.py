@@ -172,6 +172,18 @@ class Session:
         rows = self.fetch(text, parameters)
         return tuple([column[0] for column in self._cursor.description or ()]), rows
 
+    def fetch_first(self, text: str, parameters: Sequence[Any]) -> tuple[tuple[str, ...], Row | None]:
+        """The names of the columns, and the first row; the rest of a query is not read, a write is complete."""
+        if is_write(text):
+            columns, rows = self.fetch_named(text, parameters)
+        else:
+            cursor, columns = self.open_cursor(text, parameters)
+            try:
+                rows = self.fetch_batch(cursor, 1)
+            finally:
+                self.close_cursor(cursor)
+        return columns, rows[0] if rows else None
+
     def execute(self, text: str, parameters: Sequence[Any]) -> int:
         """The number of rows that were inserted, updated or deleted."""
         before = self._connection.total_changes
@@ -254,6 +266,7 @@ class Session:
 
     def commit(self) -> None:
         """Commit. Another connection's read may block it for a moment where the journal is no WAL."""
+        self._close_cursors()
         try:
             self._execute("COMMIT")
         except DRIVER_ERRORS as error:
@@ -264,6 +277,7 @@ class Session:
 
     def rollback(self) -> None:
         """Roll back, if there is anything to."""
+        self._close_cursors()
         if self._connection.in_transaction:
             self.fetch("ROLLBACK", ())
         self._end_turn()
@@ -308,6 +322,11 @@ class Session:
         self._cursors.discard(cursor)
         cursor.close()
 
+    def _close_cursors(self) -> None:
+        # A statement that is not read to its end would keep its snapshot open.
+        for cursor in [*self._cursors]:
+            self.close_cursor(cursor)
+
     # --- the session -------------------------------------------------------------------------------------------------
 
     def interrupt(self) -> None:
@@ -328,8 +347,6 @@ class Session:
         with self._lock:
             self._resetting = True
             self._writer.canceled = False
-        for cursor in [*self._cursors]:
-            self.close_cursor(cursor)
         self.rollback()
         if dirty and self._settings.in_memory:
             self._restore_session()
@@ -355,8 +372,6 @@ class Session:
 
     def close(self) -> None:
         """Close the database; an open transaction is rolled back."""
-        for cursor in [*self._cursors]:
-            self.close_cursor(cursor)
         self.rollback()
         self._connection.close()
 

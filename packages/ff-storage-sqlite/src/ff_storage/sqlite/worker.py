@@ -74,13 +74,12 @@ class _Channel:
         self._loop = loop
         self._done: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
         self._woken = False
-        self._reader, self._writer = os.pipe()
-        os.set_blocking(self._reader, False)
-        os.set_blocking(self._writer, False)
-        try:
+        self._reader = self._writer = -1
+        if os.name != "nt":
+            self._reader, self._writer = os.pipe()
+            os.set_blocking(self._reader, False)
+            os.set_blocking(self._writer, False)
             loop.add_reader(self._reader, self._readable)
-        except NotImplementedError:
-            self._close_pipe()
 
     def post(self, future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
         """Hand a result over, from the thread."""

@@ -29,7 +29,7 @@ class IsolationLevel(enum.Enum):
 
 
 class Cursor(Protocol):
-    """The rows of one statement, batch by batch."""
+    """The rows of one statement, batch by batch; it ends with its transaction."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -68,6 +68,10 @@ class Connection(Protocol):
 
     def fetch_named(self, text: str, parameters: Sequence[Any]) -> Awaitable[tuple[tuple[str, ...], list[Row]]]:
         """The names of the columns, and every row."""
+        ...
+
+    def fetch_first(self, text: str, parameters: Sequence[Any]) -> Awaitable[tuple[tuple[str, ...], Row | None]]:
+        """The names of the columns, and the first row if there is one. A write is done as a whole."""
         ...
 
     def execute(self, text: str, parameters: Sequence[Any]) -> Awaitable[int]:

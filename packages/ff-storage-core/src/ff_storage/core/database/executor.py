@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
 from ff_storage.core.database.connection import Connection, Cursor, IsolationLevel
-from ff_storage.core.errors import InvalidValueError, QueryError
+from ff_storage.core.errors import DatabaseError, InvalidValueError, QueryError
 from ff_storage.core.program import Program, Row
 
 if TYPE_CHECKING:
@@ -92,16 +92,14 @@ class Executor(ABC):
     async def fetch_one(self, sql: str, *params: Any, as_dict: bool = True) -> Any:
         """The first row, or None."""
         parameters = self.bind(sql, params)
-        columns, rows = await self.call(lambda connection: connection.fetch_named(sql, parameters), sql)
-        if not rows:
-            return None
-        return _dicts(columns, rows[:1])[0] if as_dict else rows[0]
+        columns, row = await self.call(lambda connection: connection.fetch_first(sql, parameters), sql)
+        return _dicts(columns, [row])[0] if row is not None and as_dict else row
 
     async def fetch_val(self, sql: str, *params: Any) -> Any:
         """The first value of the first row, or None."""
         parameters = self.bind(sql, params)
-        rows = await self.call(lambda connection: connection.fetch(sql, parameters), sql)
-        return rows[0][0] if rows and rows[0] else None
+        _, row = await self.call(lambda connection: connection.fetch_first(sql, parameters), sql)
+        return row[0] if row else None
 
     async def execute(self, sql: str, *params: Any) -> int:
         """Run a statement; the number of rows touched."""
@@ -178,8 +176,10 @@ class RowStream(contextlib.AbstractAsyncContextManager[AsyncIterator[T]]):
                 await rows.aclose()
                 await executor.call(lambda _: cursor.close())
         except BaseException as failure:
-            await self._lease.__aexit__(type(failure), failure, failure.__traceback__)
-            raise
+            if error is None or not isinstance(failure, DatabaseError):
+                await self._lease.__aexit__(type(failure), failure, failure.__traceback__)
+                raise
+            # What failed before is the error to see; the cursor ends with its transaction, or with the connection.
         await self._lease.__aexit__(kind, error, traceback)
 
 

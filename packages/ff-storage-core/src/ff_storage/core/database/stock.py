@@ -56,9 +56,12 @@ class Stock(ABC):
         self._members: set[Member] = set()
         self._idle: list[Member] = []
         self._waiting: deque[asyncio.Future[Member]] = deque()
-        self._opening = 0
-        self._coming = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        # The pool's own tasks, by what they do. Canceled before it has begun, a task runs no code of its own, so the
+        # sets are also kept by callbacks.
+        self._opening: set[asyncio.Task[None]] = set()
+        self._checking: set[asyncio.Task[None]] = set()
+        self._cleaning: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Task[None]] = set()
         self.deadlines: Deadlines | None = None
         self._closed: asyncio.Future[None] | None = None
         self._aging = settings.check_after is not None or settings.max_age is not None
@@ -151,15 +154,15 @@ class Stock(ABC):
 
     async def settle(self) -> None:
         """Wait until the pool's own work is done: connecting, checking, and rolling back what was abandoned."""
-        while self._tasks:
-            await asyncio.wait({*self._tasks})
+        while tasks := self._tasks():
+            await asyncio.wait(tasks)
 
     def stats(self) -> PoolStatistics:
         """The pool at this moment."""
         return PoolStatistics(
-            size=len(self._members) + self._opening,
+            size=len(self._members) + len(self._opening),
             idle=len(self._idle),
-            used=len(self._members) - len(self._idle),
+            used=len(self._members) - len(self._idle) - len(self._checking) - len(self._cleaning),
             waiting=sum(not future.done() for future in self._waiting),
             max_size=self._settings.max_size,
             opened=self._opened,
@@ -250,9 +253,9 @@ class Stock(ABC):
             self._discard(member)
         elif not clean:
             connection.cancel()
-            self._spawn(self._clean(member))
+            self._spawn(self._cleaning, self._clean(member))
         elif member.dirty or connection.in_transaction:
-            self._spawn(self._clean(member))
+            self._spawn(self._cleaning, self._clean(member))
         else:
             self._give(member)
 
@@ -275,15 +278,11 @@ class Stock(ABC):
 
     def _fill(self) -> None:
         """Start what brings a connection to each that waits: a check of an idle one, or a new one."""
-        while self._coming < len(self._waiting):
+        while len(self._opening) + len(self._checking) < len(self._waiting):
             if self._idle:
-                member = self._idle.pop()
-                self._coming += 1
-                self._spawn(self._check(member))
-            elif len(self._members) + self._opening < self._settings.max_size:
-                self._coming += 1
-                self._opening += 1
-                self._spawn(self._open())
+                self._spawn(self._checking, self._check(self._idle.pop()))
+            elif len(self._members) + len(self._opening) < self._settings.max_size:
+                self._spawn(self._opening, self._open())
             else:
                 return
 
@@ -294,7 +293,7 @@ class Stock(ABC):
             self._members.remove(member)
             self._discarded += 1
         if not connection.is_closed:
-            self._spawn(self._close(connection))
+            self._spawn(self._ending, self._close(connection))
         if self._state == _OPEN:
             self._fill()
         self._note_drained()
@@ -318,32 +317,37 @@ class Stock(ABC):
             self._discarded += 1
             member.connection.terminate()
         if loop_is_open:
-            for task in self._tasks:
+            for task in self._tasks():
                 task.cancel()
             if self._closed is not None and not self._closed.done():
                 self._closed.set_result(None)
 
     # --- the pool's own tasks ----------------------------------------------------------------------------------------
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, kind: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
         # In a context of its own: whoever triggers it may be inside a transaction.
         task = asyncio.get_running_loop().create_task(work, context=Context())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        kind.add(task)
+        task.add_done_callback(kind.discard)
+
+    def _tasks(self) -> set[asyncio.Task[None]]:
+        return self._opening | self._checking | self._cleaning | self._ending
+
+    def _is_done(self, kind: set[asyncio.Task[None]]) -> None:
+        """Count the running task no longer, before what it has done is acted upon."""
+        task = asyncio.current_task()
+        if task is not None:
+            kind.discard(task)
 
     async def _open(self) -> None:
         try:
             async with asyncio.timeout(self._settings.connect_timeout):
                 connection = await self._connect()
-        except BaseException as error:
-            self._opening -= 1
-            self._coming -= 1
-            if isinstance(error, Exception):
-                self._fail(error)
-                return
-            raise
-        self._opening -= 1
-        self._coming -= 1
+        except Exception as error:  # noqa: BLE001 - it belongs to who waits
+            self._is_done(self._opening)
+            self._fail(error)
+            return
+        self._is_done(self._opening)
         if self._state == _CLOSED:
             connection.terminate()
             return
@@ -379,10 +383,10 @@ class Stock(ABC):
                 async with asyncio.timeout(self._settings.connect_timeout):
                     await member.connection.ping()
         except BaseException as error:  # noqa: BLE001 - raised again there, unless it is an ordinary one
-            self._coming -= 1
+            self._is_done(self._checking)
             self._reject(member, error)
             return
-        self._coming -= 1
+        self._is_done(self._checking)
         if young and not member.connection.is_closed:
             self._give(member)
         else:
@@ -394,8 +398,10 @@ class Stock(ABC):
             async with asyncio.timeout(self._settings.reset_timeout):
                 restored = await member.connection.reset(dirty=member.dirty)
         except BaseException as error:  # noqa: BLE001 - as above
+            self._is_done(self._cleaning)
             self._reject(member, error)
             return
+        self._is_done(self._cleaning)
         if restored and not member.connection.is_closed:
             member.dirty = False
             self._give(member)

@@ -67,11 +67,14 @@ class Work:
             raise ended
         return result
 
-    def _check(self, level: Level) -> None:
+    def _check_lease(self) -> None:
         if self.lease.broken:
             raise TransactionAborted(
                 "nothing more runs in this transaction", found="a statement or a savepoint in it was canceled"
             )
+
+    def _check(self, level: Level) -> None:
+        self._check_lease()
         if level.failure is not None:
             raise TransactionAborted(
                 "nothing more runs in this transaction",
@@ -87,6 +90,7 @@ class Work:
 
     async def begin(self) -> None:
         """Begin the transaction."""
+        self._check_lease()
         await self.lease.call(lambda connection: connection.begin(self.isolation, readonly=self.readonly))
         self.levels = [Level("")]
 
