@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import multiprocessing
 import sqlite3
 import threading
@@ -33,6 +34,7 @@ from ff_storage.core.errors import (
     UniqueViolation,
     WrongLoopError,
 )
+from ff_storage.core.program import Execute, Program
 from ff_storage.sqlite import SQLitePool
 
 ENDLESS = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
@@ -75,6 +77,16 @@ async def test_the_pool_is_bounded_and_reuses_the_last_connection(file_pool: SQL
     for n in range(50):
         await file_pool.fetch_val("SELECT ?", n)
     assert file_pool.stats().opened == before
+
+
+async def test_the_connection_used_last_is_used_next(file_pool: SQLitePool) -> None:
+    leases = [await file_pool.lease() for _ in range(3)]
+    for lease in leases:
+        lease.give_back()
+    for _ in range(10):
+        lease = await file_pool.lease()
+        assert lease.member is leases[-1].member
+        lease.give_back()
 
 
 async def test_waiters_are_served_in_their_order(path: Path) -> None:
@@ -120,10 +132,14 @@ async def test_a_self_deadlock_is_named(path: Path) -> None:
         async with pool.acquire():
             with pytest.raises(PoolTimeout, match="connection="):
                 await pool.fetch_val("SELECT 1")
-        with pool.detached():
-            async with pool.transaction():
-                with pool.detached(), pytest.raises(PoolTimeout, match="connection="):
-                    await pool.fetch_val("SELECT 1")
+        async with pool.transaction():
+            with pool.detached(), pytest.raises(PoolTimeout, match="connection="):
+                await pool.fetch_val("SELECT 1")
+        other = asyncio.create_task(pool.fetch(ENDLESS, ()))
+        await turns()
+        with pytest.raises(PoolTimeout, match="max_size"):  # this task has given its own back
+            await pool.fetch_val("SELECT 1")
+        other.cancel()
 
 
 async def test_max_waiting_refuses_at_once(path: Path) -> None:
@@ -133,8 +149,13 @@ async def test_max_waiting_refuses_at_once(path: Path) -> None:
         await turns()
         with pytest.raises(PoolFull):
             await pool.fetch_val("SELECT 1")
+        tasks[0].cancel()
+        await asyncio.wait({tasks[0]})
+        tasks[0] = asyncio.create_task(pool.fetch_val("SELECT 2"))
+        await turns()
+        assert pool.stats().waiting == 2
         lease.give_back()
-        assert await asyncio.gather(*tasks) == [1, 1]
+        assert await asyncio.gather(*tasks) == [2, 1]
 
 
 async def test_a_connection_is_given_back_once(file_pool: SQLitePool) -> None:
@@ -196,6 +217,21 @@ async def test_a_canceled_waiter_does_not_cancel_the_connecting(slow: SlowPool) 
     slow.gate.set()
     await slow.settle()
     assert slow.stats().idle == 1
+
+
+async def test_connecting_knows_nothing_of_who_triggers_it(path: Path) -> None:
+    who: contextvars.ContextVar[str] = contextvars.ContextVar("who", default="nobody")
+
+    class WatchedPool(SQLitePool):
+        async def _connect(self) -> Connection:
+            seen.append(who.get())
+            return await super()._connect()
+
+    seen: list[str] = []
+    async with WatchedPool(path, min_size=0) as pool:
+        who.set("a request")
+        await pool.fetch_val("SELECT 1")
+    assert seen == ["nobody"]
 
 
 async def test_what_cannot_be_opened_says_so(tmp_path: Path) -> None:
@@ -274,6 +310,23 @@ async def test_no_session_state_reaches_the_next_user(pool: SQLitePool, change: 
     async with asyncio.timeout(10):
         assert await pool.execute("INSERT INTO t VALUES (2, 'new')") == 1
     assert await pool.fetch_val("SELECT group_concat(name) FROM t") == "kept,new"
+
+
+async def test_a_connection_that_was_cleaned_is_clean(pool: SQLitePool) -> None:
+    await pool.execute("PRAGMA foreign_keys = OFF")
+    await pool.settle()
+    await pool.fetch_val("SELECT 1")
+    assert pool.stats().idle == pool.stats().size == 1, "it is back at once"
+
+
+async def test_a_program_that_leaves_a_transaction_open_is_rolled_back(pool: SQLitePool) -> None:
+    def careless() -> Program[None]:
+        yield Execute("BEGIN")
+        yield Execute("INSERT INTO t VALUES (1, 'a')")
+
+    await pool.run(careless())
+    await pool.settle()
+    assert await pool.fetch_val("SELECT count(*) FROM t") == 0
 
 
 async def test_nobody_meets_a_connection_before_it_is_clean(path: Path) -> None:

@@ -204,12 +204,21 @@ async def test_constraints_have_their_own_errors(pool: SQLitePool) -> None:
         ("SELECT nothing FROM t", QueryError),
         ("SELEC 1", QueryError),
         ("SELECT 1; SELECT 2", QueryError),
+        ("SELECT 1 -- \0", QueryError),
         ("SELECT sum(column1) FROM (VALUES (9223372036854775807), (1))", QueryError),
         ("SELECT ff_decimal_ratio(9223372036854775807, 1, 4)", QueryError),
     ]:
         with pytest.raises(error) as caught:
             await pool.execute(sql)
         assert caught.value.__cause__ is not None, sql
+
+
+async def test_sql_that_is_no_unicode_is_refused(pool: SQLitePool) -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        await pool.execute("SELECT 'S3CR3T \ud800'")
+    # The driver's error holds the text.
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
 
 
 async def test_errors_never_carry_a_value(pool: SQLitePool) -> None:

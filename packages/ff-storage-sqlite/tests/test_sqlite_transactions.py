@@ -218,7 +218,9 @@ async def test_a_swallowed_failure_within_a_savepoint_undoes_it(pool: SQLitePool
     assert await ids(pool) == [1, 3]
 
 
-async def test_an_error_that_ends_the_transaction_itself_dooms_every_level(pool: SQLitePool) -> None:
+async def test_an_error_that_ends_the_transaction_itself_dooms_every_level(
+    pool: SQLitePool, caplog: pytest.LogCaptureFixture
+) -> None:
     await pool.execute("CREATE TABLE r (id INTEGER PRIMARY KEY ON CONFLICT ROLLBACK) STRICT")
     with pytest.raises(TransactionAborted):
         async with pool.transaction() as tx:
@@ -227,10 +229,12 @@ async def test_an_error_that_ends_the_transaction_itself_dooms_every_level(pool:
             with pytest.raises(TransactionAborted):
                 async with tx.savepoint():
                     with pytest.raises(UniqueViolation):
-                        await tx.execute("INSERT INTO r VALUES (1)")
+                        async with tx.savepoint():
+                            await tx.execute("INSERT INTO r VALUES (1)")
             with pytest.raises(TransactionAborted):
                 await add(tx, 2)
     assert await ids(pool) == []
+    assert not caplog.records, "nothing went wrong beside it"
 
 
 @pytest.mark.parametrize("sql", ["COMMIT", "ROLLBACK", "END"])

@@ -9,6 +9,8 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import pytest
 
 from ff_storage.core.errors import DatabaseCorrupt, DatabaseFull, SerializationFailure
 from ff_storage.sqlite import SQLitePool
+from ff_storage.sqlite.turns import PATIENCE, Turns, Writer
 
 
 def apart(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -50,6 +53,21 @@ async def test_writers_that_waited_go_in_their_order(path: Path) -> None:
             await asyncio.sleep(0.02)
         await asyncio.gather(*tasks)
         assert await pool.fetch_val("SELECT group_concat(id) FROM (SELECT id FROM t ORDER BY place)") == "0,1,2,3,4,5"
+
+
+def test_a_writer_out_of_patience_is_not_overtaken() -> None:
+    turns, busy, patient = Turns(), Writer(), Writer()
+    assert turns.take(busy, 0)
+    thread = threading.Thread(target=turns.take, args=(patient, 60))
+    thread.start()
+    while not turns._queue:
+        time.sleep(0.001)
+    time.sleep(2 * PATIENCE)
+    turns.give()
+    assert not turns.take(busy, 0)
+    thread.join()
+    turns.give()
+    assert turns.take(busy, 0)
 
 
 async def test_no_writer_starves_beside_a_busy_one(file_pool: SQLitePool) -> None:
@@ -179,14 +197,14 @@ async def test_a_writer_waits_for_the_lock_and_then_gives_up(file_pool: SQLitePo
 
 
 async def test_f53_a_stale_snapshot_is_a_serialization_failure(file_pool: SQLitePool, path: Path) -> None:
-    async with SQLitePool(path) as other:
-        async with file_pool.acquire() as connection:
+    async with SQLitePool(path) as other, SQLitePool(path, busy_timeout=600) as pool:
+        async with pool.acquire() as connection:
             await connection.execute("BEGIN")
             assert await connection.fetch_val("SELECT count(*) FROM t") == 0
             await add(other, 1)
+            # Waiting would not help: it must be run again as a whole.
             with pytest.raises(SerializationFailure):
                 await connection.execute("INSERT INTO t (id) VALUES (2)")
-        await file_pool.settle()
         assert await file_pool.fetch_val("SELECT group_concat(id) FROM t") == "1"
 
 
