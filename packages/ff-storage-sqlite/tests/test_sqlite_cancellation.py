@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -13,7 +14,7 @@ import pytest
 
 from ff_storage.core.database import Lease
 from ff_storage.core.errors import ConnectionFailure, PoolError, QueryTimeout, TransactionAborted, UniqueViolation
-from ff_storage.core.program import Execute, Program
+from ff_storage.core.program import Execute, Fetch, Program
 from ff_storage.sqlite import SQLitePool
 from ff_storage.sqlite.connection import SQLiteConnection
 from ff_storage.sqlite.session import Session, Settings
@@ -367,6 +368,27 @@ async def test_query_timeout_ends_a_statement(path: Path) -> None:
         task = asyncio.current_task()
         assert task is not None
         assert task.cancelling() == 0
+
+
+async def test_a_program_that_handles_its_timeout_leaves_nothing_running(path: Path) -> None:
+    def program() -> Program[str]:
+        try:
+            yield Fetch(ENDLESS)
+        except QueryTimeout:
+            return "handled"
+        return "not reached"
+
+    def stubborn() -> Program[None]:
+        with contextlib.suppress(QueryTimeout):
+            yield Fetch(ENDLESS)
+        yield Fetch("SELECT 1")
+
+    async with SQLitePool(path, query_timeout=0.05, max_size=1) as pool:
+        assert await pool.run(program()) == "handled"
+        assert await pool.fetch_val("SELECT 1") == 1
+        with pytest.raises(PoolError):
+            await pool.run(stubborn())
+        assert await pool.fetch_val("SELECT 1") == 1
 
 
 async def test_query_timeout_dooms_a_transaction(path: Path) -> None:

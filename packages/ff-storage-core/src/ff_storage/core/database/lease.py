@@ -141,28 +141,31 @@ def send(connection: Connection, command: Command) -> Awaitable[Any]:
 
 
 class Direct:
-    """A connection that one program has to itself, as its executor: no check and no frame between them."""
+    """A connection that one program has to itself, as its executor: no check and no frame between them.
 
-    __slots__ = ("_broken", "_connection", "_deadlines")
+    `broken`: a statement ran out of time and may still be running, though the program handled its error.
+    """
+
+    __slots__ = ("_connection", "_deadlines", "broken")
 
     def __init__(self, connection: Connection, deadlines: Deadlines | None) -> None:
         self._connection = connection
         self._deadlines = deadlines
-        self._broken = False
+        self.broken = False
 
     def perform(self, command: Command) -> Awaitable[Any]:
-        """The result of one command. Raises PoolError after one that ran out of time, and may still be running."""
+        """The result of one command. Raises PoolError once broken."""
         if self._deadlines is None:
             return send(self._connection, command)
         return self._within(self._deadlines, command)
 
     async def _within(self, deadlines: Deadlines, command: Command) -> Any:
-        if self._broken:
+        if self.broken:
             raise PoolError("an earlier statement of this program did not end in time")
         try:
             return await deadlines.run(send(self._connection, command))
         except BaseException as error:
-            self._broken = not has_ended(error)
+            self.broken = not has_ended(error)
             raise
 
 

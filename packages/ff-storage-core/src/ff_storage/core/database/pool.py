@@ -70,12 +70,13 @@ class Pool(Stock, Executor):
             async with self.transaction() as transaction:
                 return await transaction.run(program)
         member = self._take() or await self._wait(self._settings.acquire_timeout)
+        executor = Direct(member.connection, self.deadlines)
         try:
-            result = await programs.run(program, Direct(member.connection, self.deadlines))
+            result = await programs.run(program, executor)
         except BaseException as error:
-            self.take_back(member, clean=has_ended(error))
+            self.take_back(member, clean=has_ended(error) and not executor.broken)
             raise
-        self.take_back(member)
+        self.take_back(member, clean=not executor.broken)
         return result
 
     def acquire(self, timeout: float | None = None) -> Acquisition:
