@@ -355,7 +355,7 @@ async def test_a_second_cancel_changes_nothing(file_pool: SQLitePool) -> None:
 
 
 async def test_query_timeout_ends_a_statement(path: Path) -> None:
-    async with SQLitePool(path, query_timeout=0.05) as pool:
+    async with SQLitePool(path, synchronous="OFF", query_timeout=0.25) as pool:
         await pool.execute("CREATE TABLE t (id INTEGER) STRICT")
         for call in (
             pool.fetch_val(ENDLESS),
@@ -383,7 +383,7 @@ async def test_a_program_that_handles_its_timeout_leaves_nothing_running(path: P
             yield Fetch(ENDLESS)
         yield Fetch("SELECT 1")
 
-    async with SQLitePool(path, query_timeout=0.05, max_size=1) as pool:
+    async with SQLitePool(path, synchronous="OFF", query_timeout=0.25, max_size=1) as pool:
         assert await pool.run(program()) == "handled"
         assert await pool.fetch_val("SELECT 1") == 1
         with pytest.raises(PoolError):
@@ -392,7 +392,7 @@ async def test_a_program_that_handles_its_timeout_leaves_nothing_running(path: P
 
 
 async def test_query_timeout_dooms_a_transaction(path: Path) -> None:
-    async with SQLitePool(path, query_timeout=0.05) as pool:
+    async with SQLitePool(path, synchronous="OFF", query_timeout=0.25) as pool:
         await pool.execute("CREATE TABLE t (id INTEGER) STRICT")
         with pytest.raises(QueryTimeout):
             async with pool.transaction() as tx:
@@ -403,12 +403,12 @@ async def test_query_timeout_dooms_a_transaction(path: Path) -> None:
 
 
 async def test_an_outer_cancel_wins_over_the_deadline(path: Path) -> None:
-    async with SQLitePool(path, query_timeout=0.05) as pool:
+    async with SQLitePool(path, query_timeout=0.5) as pool:
         task = asyncio.create_task(pool.fetch_val(ENDLESS))
         await asyncio.sleep(0.01)
         # Both come in one turn of the loop, the deadline first.
-        asyncio.get_running_loop().call_later(0.05, task.cancel)
-        time.sleep(0.1)  # noqa: ASYNC251 - so that both are due
+        asyncio.get_running_loop().call_later(0.5, task.cancel)
+        time.sleep(0.6)  # noqa: ASYNC251 - so that both are due
         await asyncio.wait({task})
         assert task.cancelled()
         with pytest.raises(TimeoutError):
