@@ -123,12 +123,16 @@ def test_an_author_sees_what_is_missing_skipped_and_replaced(pytester: pytest.Py
 
             @requires(Capability.SCHEMAS)
             async def test_schemas(self): ...
+
+        class TestUndeclared(Conformance):
+            async def test_schemas(self): ...
         """
     )
     select = f"{STANDARD} or schemas"
     result = pytester.runpytest_subprocess("-rs", "-p", "no:randomly", "-p", "no:cacheprovider", "-k", select)
-    result.assert_outcomes(skipped=1, errors=1)
+    result.assert_outcomes(skipped=1, errors=2)
     result.stdout.fnmatch_lines(
-        ["*must provide a fixture `database`*", "*the engine lacks SCHEMAS*"], consecutive=False
+        ["*must provide a fixture `database`*", "*must set `capabilities`*", "*the engine lacks SCHEMAS*"],
+        consecutive=False,
     )
     assert sys.modules["ff_storage.core.testing"] is testing

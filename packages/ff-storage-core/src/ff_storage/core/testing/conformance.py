@@ -106,6 +106,8 @@ class Conformance:
     @pytest.fixture(autouse=True)
     def _capable(self, request: pytest.FixtureRequest) -> None:
         """Skip what the engine cannot do."""
+        if not hasattr(self, "capabilities"):
+            pytest.fail(f"{type(self).__name__} must set `capabilities`: what its dialect declares", pytrace=False)
         reason = why_skipped(request.function, self.capabilities, self.max_connections)
         if reason:
             pytest.skip(reason)
