@@ -1,9 +1,9 @@
 """The error tree: every failure that leaves ff-storage is a `StorageError`.
 
 A message has three parts: what was asked, what was found, and what to do about it. The class carries a stable `code`
-(`FF-…`, one page each in the documentation) that log searches and support answers may rely on; the text may improve
-between releases, the code never changes. A driver's own exception is chained as `__cause__`. No message ever contains
-a password, a connection string or a bound parameter.
+(`FF-…`) that log searches and support answers may rely on; the text may improve between releases, the code never
+changes. A driver's own exception is chained as `__cause__`. No message ever contains a password, a connection string or
+a bound parameter.
 
     StorageError (= FFStorageError)
     ├── input errors, also ValueError
