@@ -3,10 +3,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
-from ff_storage.__main__ import report
+from ff_storage.__main__ import installed, report
 from ff_storage.core.hookspecs import DialectSpec, hookimpl
 from ff_storage.core.plugins import Candidate, PluginRegistry
 
@@ -49,11 +50,11 @@ def test_lists_what_is_there() -> None:
 
 
 def test_names_a_broken_plugin_with_its_reason() -> None:
-    plugins = PluginRegistry(lambda: [candidate("bad", ImportError("no\n  libfoo"), "bad-dist")])
+    plugins = PluginRegistry(lambda: [candidate("bad", ImportError("no\n  lib\x1bfoo"), "bad-dist")])
     text, well = report(VERSIONS, plugins)
     assert not well
     assert "  bad  bad-dist 1.0  BROKEN\n" in text
-    assert text.endswith("Problems\n  plugin 'bad' of 'bad-dist' is broken: ImportError: no libfoo")
+    assert text.endswith("Problems\n  plugin 'bad' of 'bad-dist' is broken: ImportError: no lib foo")
 
 
 def test_names_conflicts_and_both_sides() -> None:
@@ -77,6 +78,15 @@ def test_names_versions_that_do_not_fit() -> None:
     text, well = report({**VERSIONS, "ff-storage": "6.6.2"}, PluginRegistry(list))
     assert not well
     assert "ff-storage 6.6.2 does not fit ff-storage-core 7.0.0" in text
+
+
+def test_tells_the_version_that_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder, version in (("first", "7.1.0"), ("second", "6.0.0")):
+        metadata = tmp_path / folder / f"ff_storage_erd-{version}.dist-info" / "METADATA"
+        metadata.parent.mkdir(parents=True)
+        metadata.write_text(f"Name: ff-storage-erd\nVersion: {version}\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "first"), str(tmp_path / "second")])
+    assert installed() == {"ff-storage-erd": "7.1.0"}
 
 
 @pytest.mark.filterwarnings("default")

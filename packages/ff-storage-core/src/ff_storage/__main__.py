@@ -13,8 +13,10 @@ CORE = "ff-storage-core"
 
 
 def installed() -> dict[str, str]:
-    """Our distributions and their versions."""
-    found = {(d.name or "").lower().replace("_", "-"): d.version for d in distributions()}
+    """Our distributions and their versions; of two that stand on `sys.path`, the first, which is imported."""
+    found: dict[str, str] = {}
+    for distribution in distributions():
+        found.setdefault((distribution.name or "").lower().replace("_", "-"), distribution.version)
     return {name: found[name] for name in sorted(found) if name == "ff-storage" or name.startswith("ff-storage-")}
 
 
@@ -33,7 +35,7 @@ def problems(versions: dict[str, str], plugins: PluginRegistry) -> Iterator[str]
         yield str(conflict)
     for plugin in plugins.plugins:
         if plugin.failure is not None:
-            reason = " ".join(str(plugin.failure).split())
+            reason = " ".join("".join(c if c.isprintable() else " " for c in str(plugin.failure)).split())
             yield f"{plugin.candidate} is broken: {type(plugin.failure).__name__}: {reason}"
     core = versions.get(CORE)
     for name, version in versions.items():
