@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import ClassVar
 
-from ff_storage.core.errors import AmbiguousRow, ConcurrencyError, NoResultFound
+from ff_storage.core.history.outcomes import ambiguous, changed, missing
 from ff_storage.core.history.rows import (
     DELETED_BY,
     insertion,
@@ -80,15 +80,12 @@ class NoHistory:
         values += write.scope.values
         rows: list[Row] = yield Fetch(compiled.text, compiled.bind(values))
         if len(rows) > 1:
-            raise AmbiguousRow(
-                f"the key names {len(rows)} rows of {write.entity.name} in different tenants",
-                remedy="pass one tenant_id",
-            )
+            raise ambiguous(write.entity.name, len(rows))
         if rows:
             return rows[0]
         if guard.conditions and (yield from self._exists(write, key_conditions(write, key))):
-            raise changed_since(write)
-        raise NoResultFound(f"there is no {write.entity.name} with that key in scope")
+            raise changed(write.entity.name)
+        raise missing(write.entity.name)
 
     def delete(self, write: Write, where: Sequence[Expr], *, hard: bool) -> Program[int]:
         table = write.table
@@ -118,10 +115,7 @@ class NoHistory:
         compiled = prepare(write.dialect, statement.key, scope, lambda: statement)
         rows: list[Row] = yield Fetch(compiled.text, compiled.bind(statement.values + scope.values))
         if len(rows) > 1:
-            raise AmbiguousRow(
-                f"the key names {len(rows)} rows of {write.entity.name} in different tenants",
-                remedy="pass one tenant_id",
-            )
+            raise ambiguous(write.entity.name, len(rows))
         return rows[0] if rows else None
 
     def _touched(self, write: Write) -> list[tuple[Column, Expr]]:
@@ -138,13 +132,6 @@ class NoHistory:
 
     def _exists(self, write: Write, where: tuple[Expr, ...]) -> Program[bool]:
         return (yield from exists(write, where, write.scope))
-
-
-def changed_since(write: Write) -> ConcurrencyError:
-    """The error for a row that is not as its reader knew it."""
-    return ConcurrencyError(
-        f"the {write.entity.name} changed since it was read", remedy="read it again and repeat the change"
-    )
 
 
 def exists(write: Write, where: tuple[Expr, ...], scope: Scope) -> Program[bool]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ff_storage.core.errors import InvalidValueError, NoResultFound, TenantScopeError
-from ff_storage.core.history.none import changed_since, exists
+from ff_storage.core.errors import InvalidValueError, TenantScopeError
+from ff_storage.core.history.none import exists
+from ff_storage.core.history.outcomes import changed, missing
 from ff_storage.core.history.rows import UPDATED_AT, changeable, fixed, key_conditions
 from ff_storage.core.history.strategy import UNGUARDED, Guard, Key, Write
 from ff_storage.core.model.hydrate import changed_columns, loaded_row
@@ -30,12 +31,12 @@ def changes_of(write: Write, key: Key, model: PydanticModel) -> Program[dict[str
 
     Reads the stored row only when the model itself cannot tell whether a protected value differs.
     """
-    changed = changed_columns(model)
-    names = model.__pydantic_fields_set__ if changed is None else changed.keys()
-    _check_key(write, key, model, names, loaded=changed is not None)
+    differing = changed_columns(model)
+    names = model.__pydantic_fields_set__ if differing is None else differing.keys()
+    _check_key(write, key, model, names, loaded=differing is not None)
     suspects = fixed(write.table).intersection(names)
     if suspects:
-        yield from _check_fixed(write, key, model, suspects, loaded=changed is not None)
+        yield from _check_fixed(write, key, model, suspects, loaded=differing is not None)
     values, free = model.__dict__, changeable(write.table)
     return {name: values[name] for name in names if name in free}
 
@@ -59,7 +60,7 @@ def _check_fixed(
         column, value = table.by_attribute[attribute], model.__dict__[attribute]
         if column.name == table.tenant:
             if value is not None:
-                _check_tenant(write, value, changed=loaded)
+                _check_tenant(write, value, loaded=loaded)
                 unsure.append(column)
         elif column.name in table.primary_key:
             continue  # the key was checked
@@ -71,11 +72,11 @@ def _check_fixed(
         yield from _compare(write, key, unsure, model.__dict__)
 
 
-def _check_tenant(write: Write, value: Any, *, changed: bool) -> None:
+def _check_tenant(write: Write, value: Any, *, loaded: bool) -> None:
     # In a strict scope every row has the scope's tenant; a loaded row that changed its tenant is wrong in any scope.
     scope = write.scope.tenants
     stamp = Stamp(write.entity, write.scope, write.dialect)
-    if changed or (scope is not None and scope.strict and stamp.encoded(value) != stamp.encoded(scope.tenants[0])):
+    if loaded or (scope is not None and scope.strict and stamp.encoded(value) != stamp.encoded(scope.tenants[0])):
         raise TenantScopeError(
             f"an update of a {write.entity.name} names another tenant",
             remedy="a row never changes its tenant by update",
@@ -97,7 +98,7 @@ def _compare(write: Write, key: Key, columns: list[Column], values: Mapping[str,
     compiled = prepare(write.dialect, shape, write.scope, lambda: statement)
     rows: list[Row] = yield Fetch(compiled.text, compiled.bind(statement.values + write.scope.values))
     if not rows:
-        raise NoResultFound(f"there is no {write.entity.name} with that key in scope")
+        raise missing(write.entity.name)
     for column, stored in zip(columns, rows[0], strict=True):
         if stored != encoded(write, column, values[column.attribute]):
             if column.name == write.table.tenant:
@@ -132,7 +133,7 @@ def guard_of(write: Write, changes: Mapping[str, Any], model: PydanticModel, exp
 def holds(write: Write, key: Key, guard: Guard) -> Program[None]:
     """Raise ConcurrencyError unless the row under `key` is as `guard` says."""
     if guard.conditions and not (yield from exists(write, key_conditions(write, key) + guard.conditions, write.scope)):
-        raise changed_since(write)
+        raise changed(write.entity.name)
 
 
 def same(write: Write, column: Column, left: Any, right: Any) -> bool:

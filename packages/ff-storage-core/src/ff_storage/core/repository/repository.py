@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeGuard, TypeV
 
 from ff_storage.core.context import TenantScope, utc_now
 from ff_storage.core.errors import (
-    AmbiguousRow,
     ConfigurationError,
     InvalidValueError,
-    NoResultFound,
     TenantScopeError,
 )
 from ff_storage.core.history.deletion import delete_rows, is_referenced
+from ff_storage.core.history.outcomes import ambiguous, missing
 from ff_storage.core.history.rows import CREATED_AT, key_conditions
 from ff_storage.core.history.strategy import Key, Write, strategy_of
 from ff_storage.core.model.hydrate import row_builder
@@ -134,10 +133,7 @@ class PydanticRepository(Generic[M]):
         if not rows:
             return None
         if len(rows) > 1:
-            raise AmbiguousRow(
-                f"the key names {len(rows)} rows of {self._entity.name} in different tenants",
-                remedy="pass one tenant_id",
-            )
+            raise ambiguous(self._entity.name, len(rows))
         return prepared.build(rows)[0]  # type: ignore[no-any-return]  # built as M
 
     def get_many(
@@ -160,10 +156,7 @@ class PydanticRepository(Generic[M]):
             for row, model in zip(rows, prepared.build(rows), strict=True):
                 key = tuple(row[place] for place in places)
                 if key in found:
-                    raise AmbiguousRow(
-                        f"a key names several rows of {self._entity.name} in different tenants",
-                        remedy="pass one tenant_id",
-                    )
+                    raise ambiguous(self._entity.name, 2)
                 found[key] = model
         return {
             each: found.get(tuple(encoded(write, column, part) for column, part in zip(identity, key, strict=True)))
@@ -354,12 +347,9 @@ class PydanticRepository(Generic[M]):
         prepared = self._prepared_get(write.dialect, write.scope)
         rows: list[Row] = yield Fetch(prepared.text, prepared.bind(key + write.scope.values))
         if not rows:
-            raise no_such_row(self._entity.name)
+            raise missing(self._entity.name)
         if len(rows) > 1:
-            raise AmbiguousRow(
-                f"the key names {len(rows)} rows of {self._entity.name} in different tenants",
-                remedy="pass one tenant_id",
-            )
+            raise ambiguous(self._entity.name, len(rows))
         return rows[0]
 
     def delete(
@@ -383,9 +373,7 @@ class PydanticRepository(Generic[M]):
     def _deleted(self, write: Write, where: tuple[Expr, ...], *, hard: bool) -> Program[bool]:
         count = yield from delete_rows(write, where, hard=hard)
         if count > 1:
-            raise AmbiguousRow(
-                f"the key names {count} rows of {self._entity.name} in different tenants", remedy="pass one tenant_id"
-            )
+            raise ambiguous(self._entity.name, count)
         return count == 1
 
     def restore(
@@ -445,11 +433,6 @@ class PydanticRepository(Generic[M]):
         if self._builder is None or self._builder[0] is not dialect:
             self._builder = (dialect, row_builder(self.model_class, self._entity.table.columns, dialect))
         return self._builder[1](row)
-
-
-def no_such_row(name: str) -> NoResultFound:
-    """The error for an update of a row that is not there."""
-    return NoResultFound(f"there is no {name} with that key in scope")
 
 
 def _is_several(value: object) -> TypeGuard[Collection[Any]]:
