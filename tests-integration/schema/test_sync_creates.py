@@ -347,7 +347,18 @@ async def test_a_model_given_twice_counts_once(pool: Pool) -> None:
 
 @pytest.mark.parametrize(
     "models",
-    [Painter, "Painter", [int], ["Painter"], [Painter, None], None, {"Painter": Painter}, [PydanticModel], 5],
+    [
+        Painter,
+        "Painter",
+        [int],
+        ["Painter"],
+        [Painter, None],
+        None,
+        {"Painter": Painter},
+        [PydanticModel],
+        5,
+        [Painter.model_construct()],
+    ],
     ids=str,
 )
 async def test_what_is_no_list_of_models(pool: Pool, models: Any) -> None:

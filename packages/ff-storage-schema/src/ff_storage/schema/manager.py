@@ -122,7 +122,8 @@ def _tables(models: Any) -> list[Table]:
         )
     tables: dict[Table, None] = {}
     for model in models:
-        table = model if isinstance(model, Table) else getattr(getattr(model, "__ff_entity__", None), "table", None)
+        entity = getattr(model, "__ff_entity__", None) if isinstance(model, type) else None
+        table = model if isinstance(model, Table) else getattr(entity, "table", None)
         if not isinstance(table, Table):
             raise ConfigurationError(
                 "sync_schema needs PydanticModel classes",
