@@ -245,8 +245,23 @@ class PydanticModel(BaseModel, metaclass=ModelMeta):  # noqa: PLW1641 - Pydantic
         return cls.__ff_entity__.column(name)
 
     @classmethod
-    def get_create_table_sql(cls, dialect: Dialect) -> str:
-        """The statements that create the table on an engine, for people to read."""
+    def get_create_table_sql(cls, dialect: Dialect | None = None) -> str:
+        """The statements that create the table on an engine, for people to read.
+
+        Without a dialect they are those of the installed one. Raises ConfigurationError when there is none, or several.
+        """
+        if dialect is None:
+            from ff_storage.core import plugins
+
+            installed = plugins.registry().dialects()
+            if len(installed) != 1:
+                raise ConfigurationError(
+                    "get_create_table_sql needs to know the engine",
+                    found=f"installed: {', '.join(sorted(installed)) or 'none'}",
+                    remedy="pass the dialect of a pool: get_create_table_sql(db_pool.dialect)",
+                )
+            (spec,) = installed.values()
+            dialect = spec.load()()
         return ";\n".join(dialect.schema().create_table(cls.__ff_entity__.table))
 
     @classmethod
