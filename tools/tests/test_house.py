@@ -53,6 +53,11 @@ def test_fragments_have_names_that_the_release_understands() -> None:
     assert [name for name in names if not re.fullmatch(pattern, name)] == []
 
 
+def test_nothing_refers_to_documents_that_are_not_here() -> None:
+    sources = [path for path in ROOT.glob("packages/*/*/**/*.py") if re.search(r"\bDESIGN\b", path.read_text())]
+    assert sources == []
+
+
 def test_spelling_is_american() -> None:
     # A letter in brackets keeps each word from finding itself; asyncio's own `.cancelled()` stays as it is.
     words = (

@@ -1,4 +1,4 @@
-"""What may be sent to a database, and what is refused before it is (DESIGN 7; rows A49 to A53)."""
+"""What may be sent to a database, and what is refused before it is (rows A49 to A53)."""
 
 from __future__ import annotations
 

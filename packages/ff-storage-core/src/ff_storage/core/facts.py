@@ -1,7 +1,7 @@
 """Facts: what a catalog says about a table, one row a thing, compared by equality.
 
 The desired and the current side are read by the same introspector from the same kind of catalog, so a difference is a
-difference of the engine's own words (DESIGN 9). Column order and server-chosen names are not facts.
+difference of the engine's own words. Column order and server-chosen names are not facts.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Canonical column types: what a column holds, said once for every engine.
 
 A model's annotation becomes one of these; a dialect writes it in its own words and converts values to and from its
-driver (DESIGN 7). The *canonical value* of a type is the plain Python object of its `python` attribute: an enum, a
-secret or a URL is brought to it by the model, a scaled integer or a text key by the dialect.
+driver. The *canonical value* of a type is the plain Python object of its `python` attribute: an enum, a secret or a URL
+is brought to it by the model, a scaled integer or a text key by the dialect.
 """
 
 from __future__ import annotations

@@ -105,7 +105,10 @@ class Dialect:
         raise NotImplementedError
 
     def encoder(self, type_: ColumnType) -> Convert:
-        """Canonical value → driver value. Checks type, length, range, digits; refuses what DESIGN 7 refuses."""
+        """Canonical value → driver value.
+
+        It checks type, length, range and digits, and refuses NaN, infinities, NUL, lone surrogates and naive datetimes.
+        """
         raise NotImplementedError
 
     def decoder(self, type_: ColumnType) -> Convert | None:

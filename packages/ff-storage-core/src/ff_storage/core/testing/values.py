@@ -194,7 +194,7 @@ def _cases(table: dict[str, tuple[Any, ...]]) -> list[Any]:
 
 
 class ValuesConformance(Conformance):
-    """The values of DESIGN 7: one rule on every engine."""
+    """Values follow one rule on every engine."""
 
     models: ClassVar[tuple[type[PydanticModel], ...]] = (Values, Note)
 
