@@ -103,6 +103,13 @@ def _of_sqlite(error: Exception, failure: Exception | None) -> StorageError:
         return LimitExceededError(
             "an expression nests deeper than this SQLite takes", found=message, remedy="flatten it; nothing was run"
         )
+    if message.startswith("unsafe use of "):
+        # In 3.40 that is what it says of its JSON functions; a session-private table may use them, a stored one not.
+        return QueryError(
+            message,
+            remedy="this SQLite trusts the function in no stored table; compute the value in Python, or try a newer one",
+            details=details,
+        )
     if message == "integer overflow":
         return QueryError(
             message, remedy="the sum does not fit 64 bits; sum a Float, or fewer rows at a time", details=details
