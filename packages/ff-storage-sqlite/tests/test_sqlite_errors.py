@@ -18,4 +18,4 @@ def test_a_function_that_sqlite_trusts_in_no_stored_table_has_a_remedy() -> None
             connection.execute("INSERT INTO t VALUES (1)")
     error = translated(caught.value)
     assert type(error) is QueryError
-    assert str(error).startswith("unsafe use of twice(); this SQLite trusts the function in no stored table")
+    assert str(error).startswith("unsafe use of twice(); it is trusted in no stored table")

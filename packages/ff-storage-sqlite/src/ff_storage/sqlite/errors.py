@@ -107,7 +107,7 @@ def _of_sqlite(error: Exception, failure: Exception | None) -> StorageError:
         # In 3.40 that is what it says of its JSON functions; a session-private table may use them, a stored one not.
         return QueryError(
             message,
-            remedy="this SQLite trusts the function in no stored table; compute the value in Python, or try a newer one",
+            remedy="it is trusted in no stored table; compute the value in Python, or try a newer SQLite",
             details=details,
         )
     if message == "integer overflow":
