@@ -36,7 +36,7 @@ CREATE TABLE "items" (
     "tenant_id" TEXT NOT NULL,
     CONSTRAINT "pk_items" PRIMARY KEY ("tenant_id", "id"),
     CONSTRAINT "ck_items_name_length" CHECK (length("name") <= 100),
-    CONSTRAINT "ck_items_price_digits" CHECK ("price" BETWEEN -9999999999 AND 9999999999),
+    CONSTRAINT "ck_items_price_digits" CHECK ("price" / 100 BETWEEN -99999999 AND 99999999),
     CONSTRAINT "ck_items_active_bool" CHECK ("active" IN (0, 1))
 ) STRICT;
 CREATE INDEX "idx_items_newest" ON "items" ("tenant_id", "created_at");

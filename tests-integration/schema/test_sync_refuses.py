@@ -50,6 +50,7 @@ BASE = Table(
         column("name", Text(50), nullable=False, default="'a  b'"),
         column("code", Text()),
         column("price", Decimal(8, 2), nullable=False),
+        column("wide", Decimal(30, 2)),
         column("active", Boolean(), nullable=False, default="TRUE"),
         column("size", Integer()),
         column("twice", Integer(), generated="size * 2"),
@@ -138,6 +139,14 @@ CHANGES: dict[str, tuple[Change, list[tuple[str, str]]]] = {
     ),
     "length": (columns(name={"type": Text(51)}), [("check.expression", "ck_items_name_length")]),
     "digits": (columns(price={"type": Decimal(9, 2)}), [("check.expression", "ck_items_price_digits")]),
+    "scale": (columns(price={"type": Decimal(8, 3)}), [("check.expression", "ck_items_price_digits")]),
+    "no scale": (columns(price={"type": Decimal(8, 0)}), [("check.expression", "ck_items_price_digits")]),
+    "digits of a wide decimal": (
+        columns(wide={"type": Decimal(31, 2)}),
+        [("check.expression", "ck_items_wide_digits")],
+    ),
+    "scale of a wide decimal": (columns(wide={"type": Decimal(30, 3)}), [("check.expression", "ck_items_wide_digits")]),
+    "text for a wide decimal": (columns(wide={"type": Text()}), [("check", "ck_items_wide_digits")]),
     "bits": (columns(size={"type": Integer(16)}), [("check", "ck_items_size_bits")]),
     "range": (
         things("checks", "ck_items_size_ge", operator=">"),
@@ -428,12 +437,13 @@ async def test_a_table_made_by_hand_with_other_spelling_is_equal(pool: Pool) -> 
             size integer constraint CK_items_size_ge check ( (SIZE>=0) ),
             "active" integer DEFAULT (1) not null constraint ck_items_active_bool check (active in(0,1)),
             price integer not null,
-            code text /* a or b */, name text DEFAULT 'a  b' NOT NULL,
+            code text /* a or b */, wide text constraint ck_items_wide_digits check(length(Wide) - 2 = 29),
+            name text DEFAULT 'a  b' NOT NULL,
             'id' integer not null, tenant_id integer not null,
             constraint fk_items_shop foreign key (tenant_id,shop_id) references Shops on update no action
                 on delete RESTRICT not deferrable,
             constraint pk_items primary key (tenant_id asc, id)
-            constraint ck_items_price_digits check (price between -99999999 and 99999999),
+            constraint ck_items_price_digits check (price / 100 between -999999 and 999999),
             constraint ck_items_name_length check (LENGTH(name)<=50),
             constraint ck_items_code_choice check (code in ("a", 'b')),
             constraint ck_items_name check (name != 'a  b' or size>1)

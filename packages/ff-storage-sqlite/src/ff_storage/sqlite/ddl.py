@@ -131,12 +131,23 @@ def _type_checks(table: Table, dialect: Dialect) -> Iterator[tuple[str, str]]:
                 rule, expression = "length", f"length({name}) <= {limit}"
             case types.Integer(bits=bits) if bits < 64:
                 rule, expression = "bits", f"{name} BETWEEN {-(2 ** (bits - 1))} AND {2 ** (bits - 1) - 1}"
-            case types.Decimal(precision=precision) if values.is_scaled(column.type):
-                limit = 10**precision - 1
-                rule, expression = "digits", f"{name} BETWEEN -{limit} AND {limit}"
+            case types.Decimal():
+                rule, expression = "digits", _digits(name, column.type)
             case _:
                 continue
         yield generated_name("ck", table.name, column.name, rule), expression
+
+
+def _digits(name: str, type_: types.Decimal) -> str:
+    """The CHECK of a Decimal column. It tells the scale, without which the stored numbers mean nothing.
+
+    So another scale in the model is a difference: the rows of the table would be read as ten times what they are.
+    """
+    whole = max(type_.precision - type_.scale, 0)
+    if not values.is_scaled(type_):
+        return f"length({name}) - {type_.scale} = {whole + 1}"  # the key of a number begins with its sign
+    limit = 10**whole - 1
+    return f"{name}{f' / {10**type_.scale}' if type_.scale else ''} BETWEEN -{limit} AND {limit}"
 
 
 def _checks(table: Table, dialect: Dialect) -> Iterator[tuple[str, str]]:
