@@ -32,6 +32,10 @@ class SQLiteCompiler(Compiler):
 
     comparisons: ClassVar[dict[str, str]] = {**Compiler.comparisons, "DISTINCT": "IS NOT", "NOT DISTINCT": "IS"}
 
+    def column(self, name: str) -> str:
+        # Not in double quotes: SQLite takes a "name" that is no column for a text, and answers with it.
+        return f"[{name}]"
+
     def no_limit(self) -> list[str]:
         return ["LIMIT -1"]
 

@@ -208,7 +208,7 @@ class Compiler(Analysis):
 
     def returned(self, column: Column) -> str:
         """One column of RETURNING."""
-        return self.dialect.quote(column.name)
+        return self.column(column.name)
 
     def table(self, entity: Entity) -> str:
         """A table reference."""
@@ -283,7 +283,11 @@ class Compiler(Analysis):
         return text
 
     def write_column(self, node: ColumnRef) -> str:
-        return self.dialect.quote(node.column.name)
+        return self.column(node.column.name)
+
+    def column(self, name: str) -> str:
+        """A column's name where its value is meant."""
+        return self.dialect.quote(name)
 
     def write_label(self, node: Label) -> str:
         return self.write(node.operand)
