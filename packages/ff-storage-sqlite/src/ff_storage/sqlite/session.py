@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import re
 import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -111,9 +110,6 @@ class Session:
     def _set_up(self) -> None:
         settings = self._settings
         functions.register(self._connection, self._function_failed)
-        if sys.version_info >= (3, 12):
-            # A misspelled "column" is an error, not a text.
-            self._connection.setconfig(sqlite3.SQLITE_DBCONFIG_DQS_DML, False)
         # The first read of the file: it shows whether it is a database.
         self.fetch("PRAGMA schema_version", ())
         if not settings.in_memory and not settings.readonly:
