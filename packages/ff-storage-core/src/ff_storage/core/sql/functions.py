@@ -36,6 +36,8 @@ _MAX_NAMES: Final = 4096
 
 def _name(name: str) -> Name:
     node = Name(check_identifier(name, "a field's name"))
+    if name[0] == "_":  # not to be found as an attribute: F.__dict__ is no field, whatever F["__dict__"] has met
+        return node
     if len(_names) >= _MAX_NAMES:
         _names.clear()
     _names[name] = node
