@@ -37,7 +37,14 @@ CREATE TABLE "items" (
     CONSTRAINT "pk_items" PRIMARY KEY ("tenant_id", "id"),
     CONSTRAINT "ck_items_name_length" CHECK (length("name") <= 100),
     CONSTRAINT "ck_items_price_digits" CHECK ("price" / 100 BETWEEN -99999999 AND 99999999),
-    CONSTRAINT "ck_items_active_bool" CHECK ("active" IN (0, 1))
+    CONSTRAINT "ck_items_active_bool" CHECK ("active" IN (0, 1)),
+    CONSTRAINT "ck_items_id_uuid" CHECK (length("id") = 36),
+    CONSTRAINT "ck_items_created_at_timestamp" CHECK (length("created_at") = 26),
+    CONSTRAINT "ck_items_updated_at_timestamp" CHECK (length("updated_at") = 26),
+    CONSTRAINT "ck_items_created_by_uuid" CHECK (length("created_by") = 36),
+    CONSTRAINT "ck_items_updated_by_uuid" CHECK (length("updated_by") = 36),
+    CONSTRAINT "ck_items_attributes_json" CHECK (length("attributes") > 0),
+    CONSTRAINT "ck_items_tenant_id_uuid" CHECK (length("tenant_id") = 36)
 ) STRICT;
 CREATE INDEX "idx_items_newest" ON "items" ("tenant_id", "created_at");
 """

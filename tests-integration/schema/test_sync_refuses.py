@@ -1,6 +1,7 @@
 """Each fact changed alone, in the model and in the database: refused, with both values, and nothing is touched."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,22 @@ from ff_storage.core.tables import (
     SqlCheck,
     Table,
 )
-from ff_storage.core.types import Boolean, Bytes, Decimal, Float, Integer, Text, Timestamp
+from ff_storage.core.types import (
+    Array,
+    Boolean,
+    Bytes,
+    ColumnType,
+    Date,
+    Decimal,
+    Float,
+    Integer,
+    Interval,
+    Json,
+    Text,
+    Time,
+    Timestamp,
+    Uuid,
+)
 from ff_storage.schema import AsyncSchemaManager
 from ff_storage.schema.compare import Difference
 
@@ -424,6 +440,23 @@ async def test_a_huge_expression_in_the_database_is_cut_in_the_message(pool: Poo
     assert len(str(caught.value)) < 20_000
 
 
+STORED_ALIKE = {
+    "INTEGER": [Integer(), Boolean(), Interval(), Decimal(8, 2)],
+    "TEXT": [Text(), Timestamp(), Date(), Time(), Uuid(), Json(), Array(Text()), Array(Integer()), Decimal(30, 2)],
+}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [pair for types in STORED_ALIKE.values() for pair in itertools.permutations(types, 2)]
+)
+async def test_another_type_of_the_same_storage_class_is_refused(
+    pool: Pool, before: ColumnType, after: ColumnType
+) -> None:
+    await create(pool, columns(note={"type": before})(BASE), PARENT, OTHER)
+    differences = await refused(pool, columns(note={"type": after})(BASE), PARENT, OTHER)
+    assert {(d.table, d.name.rpartition("_note_")[0]) for d in differences} == {("items", "ck_items")}
+
+
 # --- equal meaning ---------------------------------------------------------------------------------------------------
 
 
@@ -432,7 +465,7 @@ async def test_a_table_made_by_hand_with_other_spelling_is_equal(pool: Pool) -> 
     await pool.execute(
         """
         create table Items ( -- by hand
-            deleted_at text, [shop_id] integer,
+            deleted_at text constraint ck_items_deleted_at_timestamp check (length(deleted_at)=26), [shop_id] integer,
             note text, `twice` INTEGER AS ( Size*2 ) STORED,
             size integer constraint CK_items_size_ge check ( (SIZE>=0) ),
             "active" integer DEFAULT (1) not null constraint ck_items_active_bool check (active in(0,1)),

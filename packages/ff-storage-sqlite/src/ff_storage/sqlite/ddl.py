@@ -121,7 +121,12 @@ def _generated(column: Column, table: Table, dialect: Dialect) -> str:
 
 
 def _type_checks(table: Table, dialect: Dialect) -> Iterator[tuple[str, str]]:
-    """What the canonical types promise and SQLite's do not."""
+    """What the canonical types promise and SQLite's do not.
+
+    Every type but plain text, 64-bit integers, floats and bytes has a CHECK of its own, by which the catalog tells two
+    types of one storage class apart: a column that becomes another one is a difference, not rows read as what they are
+    not.
+    """
     for column in table.columns:
         name = dialect.quote(column.name)
         match column.type:
@@ -133,6 +138,20 @@ def _type_checks(table: Table, dialect: Dialect) -> Iterator[tuple[str, str]]:
                 rule, expression = "bits", f"{name} BETWEEN {-(2 ** (bits - 1))} AND {2 ** (bits - 1) - 1}"
             case types.Decimal():
                 rule, expression = "digits", _digits(name, column.type)
+            case types.Timestamp():
+                rule, expression = "timestamp", f"length({name}) = 26"
+            case types.Date():
+                rule, expression = "date", f"length({name}) = 10"
+            case types.Time():
+                rule, expression = "time", f"length({name}) = 15"
+            case types.Uuid():
+                rule, expression = "uuid", f"length({name}) = 36"
+            case types.Interval():
+                rule, expression = "microseconds", f"typeof({name}) IN ('integer', 'null')"
+            case types.Json():
+                rule, expression = "json", f"length({name}) > 0"
+            case types.Array(item=item):
+                rule, expression = f"array_{type(item).__name__.lower()}", f"substr({name}, 1, 1) = '['"
             case _:
                 continue
         yield generated_name("ck", table.name, column.name, rule), expression
