@@ -21,7 +21,7 @@ from ff_storage.core.types import Array, Decimal, Integer, Json, Text
 
 
 class Base(BaseModel):
-    __slots__ = ("__ff_plan__", "__ff_row__")
+    __slots__ = ("__ff_plan__", "__ff_row__", "__ff_values__")
 
 
 class Status(enum.Enum):
@@ -295,3 +295,47 @@ class _Json(Dialect):
 
     def decoder(self, type_: Any) -> Any:
         return json.loads
+
+
+# --- validated assignment, as models with tables have it
+
+
+class Checked(Order):
+    model_config = ConfigDict(validate_assignment=True)
+
+
+@pytest.fixture
+def checked(order: Order, columns: list[Column], dialect: Dialect) -> Checked:
+    row = loaded_row(order, dialect)
+    assert row is not None
+    return row_builder(Checked, columns, dialect)(tuple(row.values()))
+
+
+def test_an_assigned_field_has_changed_and_no_other(checked: Checked) -> None:
+    checked.note = "new"
+    assert changed_columns(checked) == {"note": "new"}
+    checked.paid = False
+    assert changed_columns(checked) == {"note": "new", "paid": False}
+    checked.note = None
+    checked.paid = True
+    assert changed_columns(checked) == {}
+
+
+def test_what_changes_in_place_counts_after_an_assignment_too(checked: Checked) -> None:
+    checked.note = "new"
+    checked.numbers.append(3)
+    checked.lines[0]["ok"] = 1
+    checked.inner.tags.append("t")
+    changes = changed_columns(checked)
+    assert changes is not None
+    assert changes.keys() == {"note", "numbers", "lines", "inner"}
+
+
+def test_a_value_put_past_the_model_counts(checked: Checked) -> None:
+    checked.__dict__["note"] = "put"
+    assert changed_columns(checked) == {"note": "put"}
+    checked.paid = False
+    checked.__dict__["total"] = decimal.Decimal(7)
+    changes = changed_columns(checked)
+    assert changes is not None
+    assert changes.items() >= {"paid": False, "total": decimal.Decimal(7)}.items()

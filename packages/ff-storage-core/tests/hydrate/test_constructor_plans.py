@@ -28,7 +28,7 @@ from ff_storage.core.types import Integer, Json, Text, Uuid
 
 
 class Base(BaseModel):
-    __slots__ = ("__ff_plan__", "__ff_row__")
+    __slots__ = ("__ff_plan__", "__ff_row__", "__ff_values__")
 
 
 class Shared:

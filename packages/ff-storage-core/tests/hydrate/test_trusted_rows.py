@@ -55,7 +55,7 @@ KEY = uuid.UUID("6ba7b810-9dad-41d1-80b4-00c04fd430c8")
 
 
 class Base(BaseModel):
-    __slots__ = ("__ff_plan__", "__ff_row__")
+    __slots__ = ("__ff_plan__", "__ff_row__", "__ff_values__")
 
 
 class Color(enum.Enum):

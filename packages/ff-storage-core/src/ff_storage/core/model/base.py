@@ -187,7 +187,11 @@ class PydanticModel(BaseModel, metaclass=ModelMeta):  # noqa: PLW1641 - Pydantic
         from_attributes=True, arbitrary_types_allowed=True, validate_assignment=True, populate_by_name=True
     )
 
-    __slots__ = ("__ff_plan__", "__ff_row__")  # of the row that an instance was made of; see model.construct
+    __slots__ = (
+        "__ff_plan__",
+        "__ff_row__",
+        "__ff_values__",
+    )  # of the row that an instance was made of; see model.construct
 
     __table_name__: ClassVar[str | None] = None
     __schema__: ClassVar[str | None] = "public"
@@ -347,7 +351,9 @@ def _without_loaded(instance: Any) -> Any:
     return bare
 
 
-_ROW_SLOTS: tuple[Any, ...] = (vars(PydanticModel)["__ff_plan__"], vars(PydanticModel)["__ff_row__"])
+_ROW_SLOTS: tuple[Any, ...] = tuple(
+    vars(PydanticModel)[name] for name in ("__ff_plan__", "__ff_row__", "__ff_values__")
+)
 
 
 def _with_row(source: PydanticModel, copied: Any) -> Any:

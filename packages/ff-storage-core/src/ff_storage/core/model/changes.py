@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel
 
-from ff_storage.core.model.construct import PLAN_SLOT, ROW_SLOT, Check, Plan, Row
+from ff_storage.core.model.construct import PLAN_SLOT, ROW_SLOT, VALUES_SLOT, Check, Plan, Row
 from ff_storage.core.sql.dialect import Dialect
 from ff_storage.core.tables import Column
-from ff_storage.core.types import Array, Json, Timestamp, Uuid
+from ff_storage.core.types import Array, Bytes, Json, Timestamp, Uuid
 
 _ABSENT = object()
 
@@ -44,12 +45,10 @@ def changed_columns(instance: BaseModel) -> dict[str, Any] | None:
     if plan is None:
         return None
     row: Row = getattr(instance, ROW_SLOT)
-    if plan.checks is None:
-        plan.checks = tuple(_check(index, column, plan.dialect) for index, column in enumerate(plan.columns))
     values = vars(instance)
     loaded: dict[str, Any] | None = None
     changes: dict[str, Any] = {}
-    for index, attribute, adapt, as_stored, decoded in plan.checks:
+    for index, attribute, adapt, as_stored, decoded in _suspects(plan, instance, values):
         value = values.get(attribute, _ABSENT)
         if value is _ABSENT:
             continue
@@ -78,6 +77,25 @@ def changed_columns(instance: BaseModel) -> dict[str, Any] | None:
         if not same:
             changes[column.attribute] = canonical
     return changes
+
+
+def _suspects(plan: Plan, instance: BaseModel, values: dict[str, Any]) -> Iterable[Check]:
+    """The columns that can have changed.
+
+    Pydantic puts the outcome of a validated assignment into a new `__dict__`. So where an instance has another than it
+    was made with, that one still has the values as they were, and one that is the same object was not assigned; only
+    what changes in place must be looked at all the same. Without a validated assignment there is nothing to tell by.
+    """
+    if plan.checks is None:
+        plan.checks = {check[1]: check for check in (_check(*each, plan.dialect) for each in enumerate(plan.columns))}
+        in_place = [column.attribute for column in plan.columns if isinstance(column.type, Json | Array | Bytes)]
+        plan.always = tuple(plan.checks[name] for name in in_place)
+    checks = plan.checks
+    made_with: dict[str, Any] = getattr(instance, VALUES_SLOT, values)
+    if made_with is values:
+        return checks.values()
+    assigned = [name for name, value in values.items() if value is not made_with.get(name, _ABSENT)]
+    return [*plan.always, *[checks[name] for name in assigned if name in checks and checks[name] not in plan.always]]
 
 
 def _canonical(column: Column, value: Any) -> Any:

@@ -26,7 +26,7 @@ Check = tuple[int, str, Convert | None, Convert, bool]
 """How to see that a value is still that of the row: index, attribute, the column's `adapt`, then an encoder to the
 stored form or, where the last is true, a decoder from it."""
 
-PLAN_SLOT, ROW_SLOT = "__ff_plan__", "__ff_row__"
+PLAN_SLOT, ROW_SLOT, VALUES_SLOT = "__ff_plan__", "__ff_row__", "__ff_values__"
 """The slots in which a model class lets its instances remember plan and row; a class without them goes without.
 
 Two, because a pair of both would be one more object of every instance that the garbage collector looks at.
@@ -38,10 +38,22 @@ _FAILURES = (ValueError, TypeError, ArithmeticError)
 class Plan:
     """How rows of `columns` become instances of `model`; kept with every instance made, beside its row.
 
-    `readers` turn one driver value each into the field's value; None where they are the same.
+    `readers` turn one driver value each into the field's value; None where they are the same. `checks` say by
+    attribute how to see a change; those in `always` are of values that can change in place.
     """
 
-    __slots__ = ("build", "checks", "columns", "converts", "dialect", "model", "readers", "rebuilds", "schema")
+    __slots__ = (
+        "always",
+        "build",
+        "checks",
+        "columns",
+        "converts",
+        "dialect",
+        "model",
+        "readers",
+        "rebuilds",
+        "schema",
+    )
 
     def __init__(self, model: type[BaseModel], columns: tuple[Column, ...], dialect: Dialect, schema: ModelSchema):
         self.model = model
@@ -52,7 +64,8 @@ class Plan:
         self.converts: tuple[bool, ...] = ()
         self.rebuilds = False
         self.build: Callable[[Row], Any]
-        self.checks: tuple[Check, ...] | None = None
+        self.checks: dict[str, Check] | None = None
+        self.always: tuple[Check, ...] = ()
 
 
 # --- one column -------------------------------------------------------------------------------------------------------
@@ -163,6 +176,9 @@ def _copy(value: Any) -> Any:
     return value
 
 
+# The plan, the row, and the very dict of values: a validated assignment gives an instance another one.
+_REMEMBER = ["set_plan(self, plan)", "set_row(self, row)", "set_values(self, self.__dict__)"]
+
 # --- the generated constructors ---------------------------------------------------------------------------------------
 
 
@@ -195,7 +211,7 @@ def trusted_builder(plan: Plan, readers: Sequence[Reader]) -> Callable[[Row], An
         names["post_init"] = getattr(model, schema.post_init)
         lines.append("post_init(self, None)")
     if _remembers(model, names):
-        lines += ["set_plan(self, plan)", "set_row(self, row)"]
+        lines += _REMEMBER
     return _builder(plan, lines, names)
 
 
@@ -219,7 +235,7 @@ def whole_builder(plan: Plan) -> Callable[[Row], Any]:
     lines = [f"self = validate({next(iter(items.values())) if schema.is_root_model else f'{{{given}}}'})"]
     if _remembers(model, names):
         # A wrap validator may return anything.
-        lines.append("if type(self) is model: set_plan(self, plan); set_row(self, row)")
+        lines.append(f"if type(self) is model: {'; '.join(_REMEMBER)}")
     return _builder(plan, lines, names)
 
 
@@ -268,8 +284,8 @@ def _default(schema: ModelSchema, name: str, variable: str, names: dict[str, Any
 
 
 def _remembers(model: type[BaseModel], names: dict[str, Any]) -> bool:
-    """Whether instances have the two slots; adds what sets them to `names`."""
-    for name, slot_name in (("set_plan", PLAN_SLOT), ("set_row", ROW_SLOT)):
+    """Whether instances have the three slots; adds what sets them to `names`."""
+    for name, slot_name in (("set_plan", PLAN_SLOT), ("set_row", ROW_SLOT), ("set_values", VALUES_SLOT)):
         slots = (base.__dict__.get(slot_name) for base in model.__mro__)
         slot = next((each for each in slots if isinstance(each, types.MemberDescriptorType)), None)
         if slot is None:
