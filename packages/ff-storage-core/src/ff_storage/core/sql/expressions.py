@@ -13,7 +13,7 @@ the methods (`col(Product.name).icontains("x")`), `not_` negates; at run time bo
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterator
-from typing import Any, Final, Literal, NoReturn, Protocol, TypeVar, cast
+from typing import Any, Final, Literal, NoReturn, Protocol, TypeGuard, TypeVar, cast
 
 from ff_storage.core.errors import (
     InvalidValueError,
@@ -400,21 +400,33 @@ class Junction(Composite):
     terms: tuple[Expr, ...]
 
     def __init__(self, operator: Literal["AND", "OR"], terms: tuple[Expr, ...]) -> None:
+        self.operator = operator
+        first = terms[0]
+        if len(terms) == 2 and _is_junction(first, operator) and not _is_junction(terms[1], operator):
+            self._extend(first, terms[1])
+            return
         flat: list[Expr] = []
         for term in terms:
-            if isinstance(term, Junction) and term.operator == operator:
+            if _is_junction(term, operator):
                 flat += term.terms
             else:
                 flat.append(term)
-        if len(flat) > MAX_TERMS:
-            raise LimitExceededError(
-                f"{operator} takes at most {MAX_TERMS:,} conditions", remedy="use in_ for many values of one column"
-            )
-        self.operator = operator
+        _check_terms(operator, len(flat))
         self.terms = tuple(flat)
         _measure(self, self.terms)
         self.key = (operator, *[term.key for term in flat])
         self.values = tuple([value for term in flat for value in term.values])
+
+    def _extend(self, first: Junction, last: Expr) -> None:
+        """Be `first` and one term more: a condition that a loop puts together is not walked at each turn."""
+        _check_terms(self.operator, len(first.terms) + 1)
+        self.terms = (*first.terms, last)
+        self.depth = max(first.depth, last.depth + 1)
+        self.size = first.size + last.size
+        if self.depth > MAX_DEPTH or self.size > MAX_NODES:
+            raise _too_large()
+        self.key = (*cast("tuple[Hashable, ...]", first.key), last.key)
+        self.values = first.values + last.values
 
     def children(self) -> tuple[Expr, ...]:
         return self.terms
@@ -508,6 +520,17 @@ class Order:
     def values(self) -> tuple[Any, ...]:
         """The values of the ordered expression."""
         return self.expression.values
+
+
+def _is_junction(node: Expr, operator: str) -> TypeGuard[Junction]:
+    return isinstance(node, Junction) and node.operator == operator
+
+
+def _check_terms(operator: str, count: int) -> None:
+    if count > MAX_TERMS:
+        raise LimitExceededError(
+            f"{operator} takes at most {MAX_TERMS:,} conditions", remedy="use in_ for many values of one column"
+        )
 
 
 def _measure(node: Composite, parts: tuple[Expr, ...]) -> None:
