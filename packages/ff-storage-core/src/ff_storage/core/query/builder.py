@@ -87,7 +87,7 @@ class Query(Generic[R]):
     # --- steps -------------------------------------------------------------------------------------------------------
 
     def _with(self, name: str, value: Any) -> Query[Any]:
-        twin = _blank()
+        twin: Query[Any] = _new(Query)
         state = self.__dict__.copy()
         state[name] = value
         twin.__dict__ = state
@@ -307,20 +307,26 @@ class Query(Generic[R]):
         if prepared is None:
             prepared = self._compile(dialect, scope, form)
             remember(dialect, shape, prepared)
-        return prepared, prepared.bind(self._values() + scope.values)
+        return prepared, prepared.bind([*self._values(), *scope.values])
 
-    def _values(self) -> tuple[Any, ...]:
+    def _values(self) -> list[Any]:
         """The callers' values in the order of `Select.values`."""
-        values: tuple[Any, ...] = ()
-        for nodes in (self._outputs, self._where, self._group_by, self._having):
-            if nodes:
-                for node in nodes:
-                    values += node.values
+        values: list[Any] = []
+        if self._outputs is not None:
+            for node in self._outputs:
+                values += node.values
+        for node in self._where:
+            values += node.values
+        if self._group_by or self._having:
+            for node in (*self._group_by, *self._having):
+                values += node.values
         for term in self._order_by:
             values += term.expression.values
         if self._limit is not None:
-            values += (self._limit,)
-        return values if self._offset is None else (*values, self._offset)
+            values.append(self._limit)
+        if self._offset is not None:
+            values.append(self._offset)
+        return values
 
     def _ready(
         self, form: SelectForm, db: Executor, tenant_id: Any, tenant_ids: Collection[Any] | None
@@ -400,9 +406,7 @@ MAX_CHECKED_SIZE: Final = 200
 """Nodes of such a shape; a larger one takes more memory than walking it again takes time."""
 
 
-def _blank(new: Callable[[Any], Any] = object.__new__) -> Query[Any]:
-    query: Query[Any] = new(Query)
-    return query
+_new: Final[Callable[[Any], Any]] = object.__new__
 
 
 _EMPTY: Final[dict[str, Any]] = {

@@ -202,11 +202,11 @@ class Expr:
 
     def asc(self, nulls: NullsOrder | None = None) -> Order:
         """Ascending; NULLs first on every engine unless `nulls` says LAST."""
-        return Order(self, descending=False, nulls=nulls)
+        return Order(self, False, nulls)
 
     def desc(self, nulls: NullsOrder | None = None) -> Order:
         """Descending; NULLs last on every engine unless `nulls` says FIRST."""
-        return Order(self, descending=True, nulls=nulls)
+        return Order(self, True, nulls)
 
     def label(self, name: str) -> Any:
         """The same value under `name` in results, `order_by` and `having`."""
@@ -300,18 +300,23 @@ class Comparison(Composite):
 
     def __init__(self, operator: str, left: Expr, right: Any) -> None:
         # The node that every filter makes, so it is written out: no call for a value.
-        if not isinstance(right, Expr):
-            bound = _new(Bound)
-            bound.key = _BOUND
-            bound.values = (right,)
-            right = bound
         self.operator = operator
         self.left = left
-        self.right: Expr = right
-        self.key = (operator, left.key, right.key)
-        self.values = left.values + right.values
-        self.depth = (left.depth if left.depth > right.depth else right.depth) + 1  # noqa: FURB136 - max() is a call
-        self.size = left.size + right.size + 1
+        self.right: Expr
+        if isinstance(right, Expr):
+            self.right = right
+            self.key = (operator, left.key, right.key)
+            self.values = left.values + right.values
+            self.depth = max(left.depth, right.depth) + 1
+            self.size = left.size + right.size + 1
+        else:
+            self.right = bound = _new(Bound)
+            bound.key = _BOUND
+            bound.values = (right,)
+            self.key = (operator, left.key, _BOUND)
+            self.values = (*left.values, right)
+            self.depth = left.depth + 1
+            self.size = left.size + 2
         if self.depth > MAX_DEPTH or self.size > MAX_NODES:
             raise _too_large()
 
@@ -507,7 +512,7 @@ class Order:
 
     __slots__ = ("descending", "expression", "key", "nulls")
 
-    def __init__(self, expression: Expr, *, descending: bool = False, nulls: NullsOrder | None = None) -> None:
+    def __init__(self, expression: Expr, descending: bool = False, nulls: NullsOrder | None = None) -> None:
         # It becomes text of the statement, so a str that may say something else than it is will not do.
         if nulls is not None and (type(nulls) is not str or nulls not in ("FIRST", "LAST")):
             raise InvalidValueError("nulls must be 'FIRST', 'LAST' or None", found=f"a {type(nulls).__name__}")
