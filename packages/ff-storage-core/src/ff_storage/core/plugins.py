@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import Distribution, entry_points
 from typing import Final, NoReturn, Protocol, TypeVar
 
 import pluggy
@@ -81,14 +81,18 @@ class _Named(Protocol):
 S = TypeVar("S", bound=_Named)
 
 
+def _stated(distribution: Distribution | None, what: str) -> str:
+    """What a distribution's metadata says; a damaged installation may not say it, and being asked then it warns."""
+    return distribution.metadata[what] if distribution is not None and what in distribution.metadata else ""
+
+
 def installed() -> list[Candidate]:
     """Core's own plugin, then those of the installed distributions."""
     own = Candidate("core", "ff-storage-core", "", lambda: import_module("ff_storage.core._plugin"))
     found: list[Candidate] = []
     for point in entry_points(group=PROJECT):
-        # A damaged installation has metadata without a name or a version, whatever the types say.
-        name, version = (point.dist.name, point.dist.version) if point.dist else ("", "")
-        found.append(Candidate(point.name, name or "a distribution without a name", version or "", point.load))
+        name = _stated(point.dist, "Name") or "a distribution without a name"
+        found.append(Candidate(point.name, name, _stated(point.dist, "Version"), point.load))
     return [own, *sorted(found, key=lambda candidate: (candidate.name, candidate.distribution))]
 
 
