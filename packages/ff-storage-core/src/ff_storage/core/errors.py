@@ -14,8 +14,9 @@ a bound parameter.
     ├── NoResultFound, MultipleResultsFound (── AmbiguousRow), RelationNotLoaded, ConcurrencyError, InvalidRowError
     ├── SchemaError ── SchemaDifference
     ├── DatabaseError
-    │   ├── ConnectionFailure, ConnectionLost, WrongLoopError
-    │   ├── PoolError ── PoolTimeout (= ConnectionPoolExhausted), PoolFull, PoolClosed
+    │   ├── ConnectionFailure ── AuthenticationFailed, TooManyConnections, CircuitBreakerOpen
+    │   ├── ConnectionLost, WrongLoopError
+    │   ├── PoolError ── PoolTimeout (= ConnectionPoolExhausted), PoolFull, PoolClosed, AsyncPoolUsedSync
     │   ├── QueryError ── QueryTimeout
     │   ├── IntegrityError ── UniqueViolation, ForeignKeyViolation, NotNullViolation, CheckViolation
     │   ├── SerializationFailure, DatabaseFull, DatabaseReadOnly, DatabaseCorrupt
@@ -217,9 +218,10 @@ class DatabaseError(StorageError):
 
 
 class ConnectionFailure(DatabaseError):
-    """A connection could not be opened."""
+    """A connection could not be opened; `transient` says whether the same attempt may succeed a little later."""
 
     code = "FF-D501"
+    transient: bool = False
 
 
 class ConnectionLost(DatabaseError):
@@ -233,6 +235,25 @@ class WrongLoopError(DatabaseError):
     """A pool was used from an event loop or process other than its own."""
 
     code = "FF-D503"
+
+
+class AuthenticationFailed(ConnectionFailure):
+    """The server refused the user or the password."""
+
+    code = "FF-D504"
+
+
+class TooManyConnections(ConnectionFailure):
+    """The server has no connection left to give."""
+
+    code = "FF-D505"
+    transient = True
+
+
+class CircuitBreakerOpen(ConnectionFailure):
+    """A circuit breaker refused the call, because calls before it failed."""
+
+    code = "FF-D506"
 
 
 class PoolError(DatabaseError):
@@ -257,6 +278,12 @@ class PoolClosed(PoolError):
     """The pool is not open."""
 
     code = "FF-D513"
+
+
+class AsyncPoolUsedSync(PoolError):
+    """A method of the sync classes was called on an async pool; the remedy is the line to write."""
+
+    code = "FF-D514"
 
 
 class QueryError(DatabaseError):
