@@ -62,6 +62,11 @@ class SQLiteConnection:
         """Whether `close` or `terminate` was called."""
         return self._closed
 
+    @property
+    def is_disturbed(self) -> bool:
+        """Nothing arrives here by itself."""
+        return False
+
     def keeps_session(self, text: str) -> bool:
         """Whether raw SQL is a query or a change of rows; anything else may set, attach or create something."""
         return _is_about_rows(text)

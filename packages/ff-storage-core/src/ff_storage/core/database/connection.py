@@ -5,7 +5,7 @@ A driver part implements `Connection`; the pool, transactions and streams are wr
 * A connection is used by one caller at a time; who holds it is the pool's business.
 * It is in autocommit unless `begin` was called, and a statement that fails there leaves nothing behind.
 * Errors are the library's, the driver's chained. A `DatabaseError` means that the statement may have reached the
-  engine; anything else that it did not.
+  engine; anything else that it did not. `ConnectionLost` with `sent` false means that it surely did not.
 * A caller that is canceled while it waits leaves a statement running. `cancel` stops it, and `reset` brings the
   connection back to a known state or says that it cannot be; until then nobody uses it.
 """
@@ -55,7 +55,16 @@ class Connection(Protocol):
 
     @property
     def is_closed(self) -> bool:
-        """Whether it can no longer be used."""
+        """Whether it can no longer be used; so it is once `ConnectionLost` was raised."""
+        ...
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether something has arrived, while nobody asked, that is not read yet: most likely the connection's end.
+
+        Asked of an idle connection before it is given out again, so it is quick and does not wait. False where the
+        driver cannot know.
+        """
         ...
 
     def keeps_session(self, text: str) -> bool:
@@ -130,5 +139,5 @@ class Connection(Protocol):
         ...
 
     def terminate(self) -> None:
-        """Close it at once, without waiting."""
+        """Close it at once, without waiting; also when its event loop does not run any more, or is closed."""
         ...
