@@ -13,9 +13,11 @@ from ff_storage.core.database.ambient import ambient, detached, in_any
 from ff_storage.core.database.connection import Connection, IsolationLevel
 from ff_storage.core.database.executor import Executor
 from ff_storage.core.database.lease import Direct, Lease, has_ended
+from ff_storage.core.database.observed import ObservedConnection
 from ff_storage.core.database.stock import Stock
 from ff_storage.core.database.transaction import Transaction
 from ff_storage.core.errors import PoolError
+from ff_storage.core.observe import Observer, Observers
 from ff_storage.core.program import Program, Row
 
 T = TypeVar("T")
@@ -93,6 +95,18 @@ class Pool(Stock, Executor):
     def detached(self) -> contextlib.AbstractContextManager[None]:
         """A block whose calls join no transaction opened outside it: `with pool.detached(): …`."""
         return detached(self)
+
+    def observe(self, observer: Observer, *, parameters: bool = False) -> None:
+        """Call `observer` with each statement that begins from now on, on whatever connection of the pool.
+
+        It gets the bound values only with `parameters=True`. See `ff_storage.core.observe`.
+        """
+        observers = self._observers or Observers(self.dialect.name)
+        observers.add(observer, parameters=parameters)
+        if self._observers is None:
+            self._observers = observers
+            for member in self._members:
+                member.connection = ObservedConnection(member.connection, observers)
 
     async def lease(self, patience: float | None = None) -> Lease:
         """A connection to hold for more than one statement; `give_back` must follow."""

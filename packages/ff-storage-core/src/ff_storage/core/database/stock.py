@@ -28,6 +28,7 @@ from typing import Any, Final, Self
 from ff_storage.core.database.connection import Connection
 from ff_storage.core.database.deadlines import Deadlines
 from ff_storage.core.database.lease import Member
+from ff_storage.core.database.observed import ObservedConnection
 from ff_storage.core.database.settings import PoolSettings, PoolStatistics
 from ff_storage.core.errors import (
     ConnectionFailure,
@@ -37,6 +38,7 @@ from ff_storage.core.errors import (
     PoolTimeout,
     WrongLoopError,
 )
+from ff_storage.core.observe import Observers
 
 logger = logging.getLogger("ff_storage.database")
 
@@ -63,6 +65,7 @@ class Stock(ABC):
         self._cleaning: set[asyncio.Task[None]] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self.deadlines: Deadlines | None = None
+        self._observers: Observers | None = None
         self._closed: asyncio.Future[None] | None = None
         self._aging = settings.check_after is not None or settings.max_age is not None
         self._opened = self._discarded = self._timeouts = 0
@@ -352,6 +355,8 @@ class Stock(ABC):
             connection.terminate()
             return
         self._opened += 1
+        if self._observers is not None:
+            connection = ObservedConnection(connection, self._observers)
         member = Member(connection, time.monotonic())
         self._members.add(member)
         self._give(member)
