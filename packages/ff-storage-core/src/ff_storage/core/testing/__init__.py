@@ -16,7 +16,7 @@ import pytest
 
 # Before the modules are imported, so that a failing assertion shows both sides.
 _MODULES = (
-    "aggregates bulk conformance filters logic matches pool query raw references repository tenants terminals"
+    "aggregates bulk conformance filters logic matches observing pool query raw references repository tenants terminals"
     " transactions values"
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _MODULES.split()))
