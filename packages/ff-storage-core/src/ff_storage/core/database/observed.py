@@ -42,6 +42,11 @@ class ObservedConnection:
         """Whether it can no longer be used."""
         return self._connection.is_closed
 
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether something has arrived while nobody asked."""
+        return self._connection.is_disturbed
+
     def keeps_session(self, text: str) -> bool:
         """Whether raw SQL surely leaves the session's state as it was."""
         return self._connection.keeps_session(text)
