@@ -149,10 +149,11 @@ def isolated(session: nox.Session, part: str) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure against the libraries that one would use instead; the table is printed."""
+    """Measure against the libraries that one would use instead, on SQLite and PostgreSQL; the tables are printed."""
     wanted = (ROOT / "benchmarks/requirements.txt").read_text().splitlines()
     lines = [line.strip() for line in wanted if line.strip() and not line.startswith("#")]
-    install(session, *lines, editable=["ff-storage-core", "ff-storage-sqlite", "ff-storage-schema"])
+    ours = ["ff-storage-core", "ff-storage-sqlite", "ff-storage-postgres", "ff-storage-schema"]
+    install(session, *lines, editable=ours)
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 

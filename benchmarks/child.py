@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from typing import Any, cast
 
 from benchmarks.contender import Contender, Open
-from benchmarks.workload import CHANGE, READ, ROWS_PER_TENANT, SCRATCH, Row, rows
+from benchmarks.workload import CHANGE, READ, ROWS_PER_TENANT, SCRATCH, TASKS, Row, rows
 
 HEAP = 400_000
 
@@ -79,6 +79,8 @@ class Sections:
         elif operation == "bulk":
             work = contender.bulk
             arguments = [(contender.make(list(rows(SCRATCH, 10_000, seed + n))),) for n in range(count)]
+        elif operation == "tasks":
+            return await self._tasks(chance.choices(self._keys[READ], k=count))
         else:
             work = contender.update
             keys = chance.sample(self._keys[CHANGE], k=count)
@@ -89,10 +91,24 @@ class Sections:
             await work(*argument)
         return (time.perf_counter() - start) / count
 
+    async def _tasks(self, keys: list[uuid.UUID]) -> float:
+        """Seconds for each row got, by tasks that share the work and the pool."""
+        get = self._contender.get
 
-async def _serve(pipe: Connection, module: str, address: str) -> None:
+        async def work(mine: list[uuid.UUID]) -> None:
+            for key in mine:
+                await get(READ, key)
+
+        gc.collect()
+        start = time.perf_counter()
+        await asyncio.gather(*(work(keys[number::TASKS]) for number in range(TASKS)))
+        return (time.perf_counter() - start) / len(keys)
+
+
+async def _serve(pipe: Connection, opener: str, address: str) -> None:
     heap = _heap()
-    contender = cast("Open", importlib.import_module(module).contender)
+    module, _, function = opener.partition(":")
+    contender = cast("Open", getattr(importlib.import_module(module), function))
     async with contender(address) as opened:
         sections = Sections(opened)
         pipe.send(("ready", None))
@@ -102,10 +118,10 @@ async def _serve(pipe: Connection, module: str, address: str) -> None:
     del heap
 
 
-def main(pipe: Connection, module: str, address: str) -> None:
+def main(pipe: Connection, opener: str, address: str) -> None:
     """Serve until the parent sends None; a failure is sent as text, a package that is missing by its name."""
     try:
-        asyncio.run(_serve(pipe, module, address))
+        asyncio.run(_serve(pipe, opener, address))
     except ModuleNotFoundError as error:
         pipe.send(("missing", error.name))
     except Exception:  # noqa: BLE001  # the parent reports it

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from benchmarks.workload import Row
@@ -55,7 +55,7 @@ class Contender(Protocol):
 
 
 class Open(Protocol):
-    """The function `contender` of each module."""
+    """What an entry names: a function that opens a contender."""
 
     def __call__(self, address: str) -> AbstractAsyncContextManager[Contender]:
         """Open the contender on the database at `address`."""
@@ -64,26 +64,38 @@ class Open(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row of the report: a short name for `--only`, a title, the module, and the table it works on."""
+    """One row of the report.
+
+    `name` is for `--only`; `opener` is "module:function"; `operations` are those that are measured, all by default;
+    `targets` are the ratios to the base that ours must not exceed, by operation.
+    """
 
     name: str
     title: str
-    module: str
+    opener: str
     table: str = "items"
+    operations: frozenset[str] | None = None
+    targets: Mapping[str, float] = field(default_factory=dict)
+
+    def measures(self, operation: str) -> bool:
+        """Whether it takes part in an operation."""
+        return self.operations is None or operation in self.operations
 
 
 class Engine(Protocol):
     """One table of the report: a database to prepare and the contenders on it. The first contender is the base."""
 
+    name: str
     title: str
     entries: tuple[Entry, ...]
+    operations: tuple[str, ...]
 
     def prepare(self, entries: Sequence[Entry]) -> str:
         """Create a fresh database with the tables of `entries`, preloaded, and return its address."""
         ...
 
     def settle(self) -> None:
-        """Delete the scratch tenant's rows and finish pending work of the database, between two sections."""
+        """Delete the scratch tenant's rows and finish pending work of the database, after a section that writes."""
         ...
 
     def close(self) -> None:

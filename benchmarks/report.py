@@ -13,8 +13,6 @@ from typing import Any
 
 from benchmarks.runner import Results
 
-OURS = "ours"
-
 _BOLD, _DIM, _RED, _GREEN, _CYAN = "1", "2", "1;31", "1;32", "36"
 
 
@@ -41,22 +39,22 @@ def table(results: Results, *, color: bool) -> str:
     operations, base = results.operations, results.entries[0]
     grid: list[list[Text]] = []
     for entry in results.entries:
-        row = [Text(entry.title, _BOLD if entry.name == OURS else "")]
+        row = [Text(entry.title, _BOLD if entry.targets else "")]
         for operation in operations:
-            cell = results.cells[entry.name, operation.name]
-            if entry is base:
+            cell, target = results.cells.get((entry.name, operation.name)), entry.targets.get(operation.name)
+            if cell is None:
+                row.append(Text("–", _DIM))
+            elif entry is base:
                 row.append(Text(_time(cell.seconds, operation.unit), _CYAN))
-            elif entry.name != OURS:
+            elif target is None:
                 row.append(Text(f"{cell.ratio:.2f}"))
-            elif cell.ratio > operation.target:
-                row.append(Text(f"✗ {cell.ratio:.2f}", _RED))
+            elif cell.ratio > target:
+                row.append(Text(f"✗ {cell.ratio:.2f} > {target:.2f}", _RED))
             else:
-                row.append(Text(f"{cell.ratio:.2f}", _GREEN))
+                row.append(Text(f"{cell.ratio:.2f} ≤ {target:.2f}", _GREEN))
         grid.append(row)
-    targets = [Text("target for ff-storage", _DIM)]
-    targets += [Text(f"≤ {operation.target:.2f}", _DIM) for operation in operations]
     titles = _titles(["", *(operation.title for operation in operations)])
-    columns = zip(*titles, *grid, targets, strict=True)
+    columns = zip(*titles, *grid, strict=True)
     widths = [max(len(cell.text) for cell in column) for column in columns]
 
     def line(row: Sequence[Text]) -> str:
@@ -80,8 +78,8 @@ def table(results: Results, *, color: bool) -> str:
         rule,
         *map(line, grid),
         rule,
-        line(targets),
         "",
+        "  ≤, >: the target for ff-storage.",
         f"  The base against itself: {min(itself):.2f} to {max(itself):.2f}.",
         *(f"  Left out: {reason}." for reason in results.missing),
     ]
@@ -115,10 +113,10 @@ def document(results: Results) -> dict[str, Any]:
                         "ratios": cell.ratios,
                         "seconds": cell.own,
                         "base_seconds": cell.base,
-                        **({"target": operation.target} if entry.name == OURS else {}),
+                        **({"target": entry.targets[operation.name]} if operation.name in entry.targets else {}),
                     }
                     for operation in results.operations
-                    for cell in [results.cells[entry.name, operation.name]]
+                    if (cell := results.cells.get((entry.name, operation.name))) is not None
                 },
             }
             for entry in results.entries

@@ -33,7 +33,7 @@ class Process:
         context = multiprocessing.get_context("spawn")
         self._entry = entry
         self._pipe, other = context.Pipe()
-        self._process = context.Process(target=child.main, args=(other, entry.module, address), daemon=True)
+        self._process = context.Process(target=child.main, args=(other, entry.opener, address), daemon=True)
         self._process.start()
         other.close()
         self._receive()
@@ -97,16 +97,22 @@ class Results:
 
 def run(
     engine: Engine,
-    operations: Sequence[Operation],
+    names: Sequence[str],
     only: Sequence[str],
     rounds: int,
     tell: Callable[[str], None],
 ) -> Results:
-    """Prepare the database, check every contender's answers, and measure.
+    """Prepare the database, check every contender's answers, and measure the operations of these `names`, or all.
 
     Raises WrongResult when a contender's answers, settings or stored rows differ from the base's.
     """
-    entries = [entry for entry in engine.entries if not only or entry.name in only or entry is engine.entries[0]]
+    operations = [OPERATIONS[name] for name in engine.operations if not names or name in names]
+    entries = [
+        entry
+        for entry in engine.entries
+        if entry is engine.entries[0]
+        or ((not only or entry.name in only) and any(entry.measures(each.name) for each in operations))
+    ]
     missing: list[str] = []
     tell("preparing 20,000 rows")
     address = engine.prepare(entries)
@@ -125,21 +131,29 @@ def run(
             tell(f"checking the answers of {entry.title}")
             _check(entry, processes[entry.name], base if entry.table == entries[0].table else None, base, settings)
             engine.settle()
-        cells = {(entry.name, operation.name): Cell() for entry in entries for operation in operations}
+        cells = {
+            (entry.name, operation.name): Cell()
+            for entry in entries
+            for operation in operations
+            if entry.measures(operation.name)
+        }
         for number in range(rounds):
             shift = number % len(entries)
             for entry in entries[shift:] + entries[:shift]:  # nobody is always first after the pause
                 tell(f"round {number + 1} of {rounds}: {entry.title}")
                 for operation in operations:
                     seed = number * 100_000
-                    cell = cells[entry.name, operation.name]
+                    cell = cells.get((entry.name, operation.name))
+                    if cell is None:
+                        continue
                     for process, times in ((base, cell.base), (processes[entry.name], cell.own)):
                         times.append(process.ask("measure", operation.name, operation.count, seed))
-                        engine.settle()
+                        if operation.writes:
+                            engine.settle()
     finally:
         for process in processes.values():
             process.close()
-    return Results(engine.title, entries, list(operations), rounds, settings, missing, cells)
+    return Results(engine.title, entries, operations, rounds, settings, missing, cells)
 
 
 def _check(entry: Entry, process: Process, reader: Process | None, base: Process, settings: dict[str, Any]) -> None:
@@ -177,8 +191,3 @@ def _check(entry: Entry, process: Process, reader: Process | None, base: Process
 def _stable(row: Row) -> Row:
     """Without the two times, which a library may set itself when it inserts."""
     return row._replace(created_at=_ANY_TIME, updated_at=_ANY_TIME)
-
-
-def chosen(names: Sequence[str]) -> list[Operation]:
-    """The operations of these names, in the order of the report; all of them for no name."""
-    return [operation for operation in OPERATIONS.values() if not names or operation.name in names]

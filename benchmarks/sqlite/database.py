@@ -110,13 +110,20 @@ _STORED = {"items": _strict, "items_declared": _declared}
 class SqliteFile:
     """The engine: one file in a temporary directory."""
 
+    name = "sqlite"
     title = "SQLite"
+    operations = ("get", "page", "fetch", "insert", "bulk", "update")
     entries = (
-        Entry("sqlite3", "sqlite3 on its own thread", "benchmarks.sqlite.base"),
-        Entry("ours", "ff-storage", "benchmarks.sqlite.ours"),
-        Entry("sqlalchemy", "SQLAlchemy ORM + aiosqlite", "benchmarks.sqlite.sqlalchemy_orm"),
-        Entry("tortoise", "Tortoise", "benchmarks.sqlite.tortoise_orm"),
-        Entry("piccolo", "Piccolo", "benchmarks.sqlite.piccolo_orm", table="items_declared"),
+        Entry("sqlite3", "sqlite3 on its own thread", "benchmarks.sqlite.base:contender"),
+        Entry(
+            "ours",
+            "ff-storage",
+            "benchmarks.sqlite.ours:contender",
+            targets={"get": 1.5, "page": 1.5, "fetch": 1.3, "insert": 1.5, "bulk": 1.3, "update": 1.5},
+        ),
+        Entry("sqlalchemy", "SQLAlchemy ORM + aiosqlite", "benchmarks.sqlite.sqlalchemy_orm:contender"),
+        Entry("tortoise", "Tortoise", "benchmarks.sqlite.tortoise_orm:contender"),
+        Entry("piccolo", "Piccolo", "benchmarks.sqlite.piccolo_orm:contender", table="items_declared"),
     )
 
     def __init__(self) -> None:
