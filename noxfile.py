@@ -58,18 +58,27 @@ def install(session: nox.Session, *wanted: str, editable: Iterable[str] = ()) ->
     stamp.write_text(state.hexdigest())
 
 
-def run_tests(session: nox.Session, *command: str) -> None:
-    """Install everything and run all tests; servers that the environment requires come along where PyPI has them."""
+def run_tests(session: nox.Session, *command: str, suite: str | None = None) -> None:
+    """Install everything and run all tests, or those of one `suite`.
+
+    Servers that the environment requires come along where PyPI has them.
+    """
     required = os.environ.get("FF_STORAGE_REQUIRE", "").split(",")
     groups = ["test", "judge", *(["servers"] if "postgres" in required else []), *(["coverage"] if command else [])]
     install(session, *requirements(*groups), editable=ALL)
-    session.run(*command, "pytest", *session.posargs)
+    session.run(*command, "pytest", *([suite] if suite else []), *session.posargs)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests of all packages and those of tests-integration on this Python."""
     run_tests(session)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Run the tests under faults: killed connections, stalled servers, broken networks, cancellation at every await."""
+    run_tests(session, suite="tests-integration/faults")
 
 
 @nox.session(python=[version for version in PYTHONS if version != CURRENT])

@@ -19,7 +19,7 @@ def test_the_two_commands_are_in_the_readme_and_ci_runs_the_tests_by_that_line()
 def test_ci_requires_servers_and_tries_the_same_examples_each_time() -> None:
     script = (ROOT / ".ci/run").read_text()
     (line,) = re.findall(r"^export FF_STORAGE_REQUIRE=.*$", script, re.MULTILINE)
-    assert line.split()[1:3] == ["FF_STORAGE_REQUIRE=sqlite,postgres", "CI=true"]
+    assert line.split()[1:3] == ["FF_STORAGE_REQUIRE=sqlite,postgres,pgbouncer", "CI=true"]
     assert 'os.environ.get("CI")' in (ROOT / "conftest.py").read_text()
 
 

@@ -56,3 +56,31 @@ async def test_an_error_of_the_work_itself_comes_through() -> None:
 
     with pytest.raises(ZeroDivisionError):
         _ = [pair async for pair in cancel_at_each_await(work)]
+
+
+async def test_a_late_cancellation_comes_when_the_result_is_there() -> None:
+    """What was handed over is lost unless the work takes care of it."""
+    handed_over: list[bool] = []
+
+    async def work(number: int) -> None:
+        future = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(future.set_result, None)
+        try:
+            await future
+        except asyncio.CancelledError:
+            handed_over.append(future.done() and not future.cancelled())
+            raise
+
+    assert [pair async for pair in cancel_at_each_await(work, late=True)] == [(0, False), (1, True)]
+    assert handed_over == [True]
+
+
+async def test_a_hang_ends_the_sweep() -> None:
+    async def work(number: int) -> None:
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(AssertionError, match=r"canceled at await 0, the work did not end within 0\.05 s"):
+        _ = [pair async for pair in cancel_at_each_await(work, within=0.05)]

@@ -8,11 +8,15 @@ from typing import Any
 
 
 class _Interrupted:
-    """Awaits `work`, and cancels its own task at the suspension `number`, counted from 0."""
+    """Awaits `work`, and cancels its own task at the suspension `number`, counted from 0.
 
-    def __init__(self, work: Coroutine[Any, Any, Any], number: int) -> None:
+    `late`: when what it waits for is done, and before it goes on; the moment at which a hand-over loses things.
+    """
+
+    def __init__(self, work: Coroutine[Any, Any, Any], number: int, *, late: bool) -> None:
         self._work = work
         self._number = number
+        self._late = late
         self.fired = False
 
     def __await__(self) -> Generator[Any, Any, Any]:
@@ -26,7 +30,10 @@ class _Interrupted:
                 return stop.value
             if self._number == 0 and (task := asyncio.current_task()) is not None:
                 self.fired = True
-                task.cancel()  # delivered at the suspension below, as another task's call would be
+                if self._late and awaited is not None:
+                    awaited.add_done_callback(_canceler(task))
+                else:
+                    task.cancel()  # delivered at the suspension below, as another task's call would be
             self._number -= 1
             try:
                 result, error = (yield awaited), None
@@ -34,20 +41,35 @@ class _Interrupted:
                 error = thrown
 
 
-async def cancel_at_each_await(make: Callable[[int], Coroutine[Any, Any, Any]]) -> AsyncIterator[tuple[int, bool]]:
+def _canceler(task: asyncio.Task[Any]) -> Callable[[object], None]:
+    def cancel(_: object) -> None:
+        task.cancel()
+
+    return cancel
+
+
+async def cancel_at_each_await(
+    make: Callable[[int], Coroutine[Any, Any, Any]], *, late: bool = False, within: float = 60.0
+) -> AsyncIterator[tuple[int, bool]]:
     """Run `make(0)`, canceled at its first await, `make(1)` at its second, and so on; yields after each run.
 
-    The pairs are the run's number and whether it ended without a cancellation, which the last one does. Raises
-    AssertionError when a run swallows its cancellation, or turns it into another error.
+    The pairs are the run's number and whether it ended without a cancellation, which the last one does. With `late` the
+    cancellation comes when what is awaited is done already. Raises AssertionError when a run swallows its cancellation,
+    turns it into another error, or takes more than `within` seconds.
     """
     number = 0
     while True:
-        work = _Interrupted(make(number), number)
+        work = _Interrupted(make(number), number, late=late)
 
         async def run(work: _Interrupted = work) -> None:
             await work
 
-        (outcome,) = await asyncio.gather(asyncio.create_task(run()), return_exceptions=True)
+        task = asyncio.create_task(run())
+        _, hung = await asyncio.wait({task}, timeout=within)
+        if hung:
+            task.cancel()
+            raise AssertionError(f"canceled at await {number}, the work did not end within {within:g} s")
+        (outcome,) = await asyncio.gather(task, return_exceptions=True)
         if work.fired and not isinstance(outcome, asyncio.CancelledError):
             raise AssertionError(f"canceled at await {number}, the work ended with {outcome!r}")
         if isinstance(outcome, BaseException) and not work.fired:
