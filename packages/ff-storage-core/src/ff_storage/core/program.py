@@ -37,15 +37,25 @@ class Execute:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """The table and columns that a bulk insert fills, for drivers with a faster way than the INSERT itself."""
+
+    schema: str | None
+    table: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ExecuteMany:
     """Run `text` once for each of `parameters`, and receive the number of rows touched in all.
 
     Atomic: all or nothing, inside a transaction and outside. `parameters` is consumed once, lazily where the driver
-    can.
+    can. A `target` says that `text` inserts the parameters into its columns, in their order, and does nothing else.
     """
 
     text: str
     parameters: Iterable[Sequence[Any]]
+    target: Target | None = None
 
 
 Command = Fetch | Execute | ExecuteMany

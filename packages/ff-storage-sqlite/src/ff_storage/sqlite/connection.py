@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from ff_storage.core.database import IsolationLevel
+from ff_storage.core.program import Target
 from ff_storage.sqlite.session import Row, Session, Settings
 from ff_storage.sqlite.turns import Turns
 from ff_storage.sqlite.worker import Worker
@@ -89,12 +90,16 @@ class SQLiteConnection:
         """The number of rows touched."""
         return self._worker.submit(self._session.execute, text, parameters)
 
-    def execute_many(self, text: str, parameters: Iterable[Sequence[Any]]) -> Awaitable[int]:
+    def execute_many(
+        self, text: str, parameters: Iterable[Sequence[Any]], target: Target | None = None
+    ) -> Awaitable[int]:
         """Run `text` for each of `parameters`, which the thread consumes one by one; all or nothing."""
+        del target  # an INSERT is the fastest way here
         return self._worker.submit(self._session.execute_many, text, parameters)
 
-    async def open_cursor(self, text: str, parameters: Sequence[Any]) -> SQLiteCursor:
+    async def open_cursor(self, text: str, parameters: Sequence[Any], *, raw: bool = False) -> SQLiteCursor:
         """A cursor over the rows of a statement."""
+        del raw  # what is stored is what raw SQL shows
         cursor, columns = await self._worker.submit(self._session.open_cursor, text, parameters)
         return SQLiteCursor(self._worker, self._session, cursor, columns)
 

@@ -16,7 +16,7 @@ import enum
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Protocol
 
-from ff_storage.core.program import Row
+from ff_storage.core.program import Row, Target
 
 
 class IsolationLevel(enum.Enum):
@@ -76,7 +76,7 @@ class Connection(Protocol):
         ...
 
     def fetch_named(self, text: str, parameters: Sequence[Any]) -> Awaitable[tuple[tuple[str, ...], list[Row]]]:
-        """The names of the columns, and every row."""
+        """The names of the columns, and every row as a tuple of plain Python values; no names without a row will do."""
         ...
 
     def fetch_first(self, text: str, parameters: Sequence[Any]) -> Awaitable[tuple[tuple[str, ...], Row | None]]:
@@ -87,12 +87,17 @@ class Connection(Protocol):
         """The number of rows touched; -1 where the engine does not say."""
         ...
 
-    def execute_many(self, text: str, parameters: Iterable[Sequence[Any]]) -> Awaitable[int]:
-        """Run `text` for each of `parameters`, all or nothing, within a transaction and without; the rows touched."""
+    def execute_many(
+        self, text: str, parameters: Iterable[Sequence[Any]], target: Target | None = None
+    ) -> Awaitable[int]:
+        """Run `text` for each of `parameters`, all or nothing, within a transaction and without; the rows touched.
+
+        With a `target`, `text` is an INSERT into it, and a driver may fill it in a faster way.
+        """
         ...
 
-    def open_cursor(self, text: str, parameters: Sequence[Any]) -> Awaitable[Cursor]:
-        """A cursor over the rows of a statement."""
+    def open_cursor(self, text: str, parameters: Sequence[Any], *, raw: bool = False) -> Awaitable[Cursor]:
+        """A cursor over the rows of a statement; a `raw` one gives them as `fetch_named` does."""
         ...
 
     def begin(self, isolation: IsolationLevel | None, *, readonly: bool) -> Awaitable[None]:

@@ -156,7 +156,7 @@ class RowStream(contextlib.AbstractAsyncContextManager[AsyncIterator[T]]):
         self._executor = executor = await self._lease.__aenter__()
         try:
             self._cursor = await executor.call(
-                lambda connection: connection.open_cursor(self._text, self._parameters), self._raw
+                lambda connection: connection.open_cursor(self._text, self._parameters, raw=self._raw is not None), self._raw
             )
         except BaseException as error:
             await self._lease.__aexit__(type(error), error, error.__traceback__)

@@ -137,7 +137,7 @@ def send(connection: Connection, command: Command) -> Awaitable[Any]:
         return connection.fetch(command.text, command.parameters)
     if isinstance(command, Execute):
         return connection.execute(command.text, command.parameters)
-    return connection.execute_many(command.text, command.parameters)
+    return connection.execute_many(command.text, command.parameters, command.target)
 
 
 class Direct:

@@ -16,7 +16,7 @@ from ff_storage.core.history.rows import (
     written_columns,
 )
 from ff_storage.core.history.strategy import Guard, Key, Values, Write
-from ff_storage.core.program import Execute, ExecuteMany, Fetch, Program, Row
+from ff_storage.core.program import Execute, ExecuteMany, Fetch, Program, Row, Target
 from ff_storage.core.sql.compiled import prepare
 from ff_storage.core.sql.expressions import Arithmetic, Bound, Expr, IsNull
 from ff_storage.core.sql.scope import Scope
@@ -56,7 +56,8 @@ class NoHistory:
                 for each in parameters:
                     stored += yield Fetch(compiled.text, each)
                 continue
-            yield ExecuteMany(compiled.text, parameters)
+            names = tuple([column.name for column in columns])
+            yield ExecuteMany(compiled.text, parameters, Target(write.table.schema, write.table.name, names))
             if returning:
                 stored += parameters
         return stored

@@ -39,7 +39,7 @@ def tuples(outputs: Sequence[Output], dialect: Dialect) -> Build:
     """Rows as tuples of Python values."""
     readers = [reader(output, dialect) for output in outputs]
     if not any(readers):
-        return list
+        return list if dialect.plain_rows else lambda rows: [*map(tuple, rows)]
     if len(readers) == 1:
         only = readers[0]
         return lambda rows: [(None if value is None else only(value),) for (value,) in rows]  # type: ignore[misc]

@@ -90,7 +90,7 @@ class Compiler(Analysis):
                 outputs = _whole(statement.entity, statement.returning)
             else:
                 text = self.delete(statement)
-        parameters = sum(slot.size or 1 for slot in self.slots)
+        parameters = self.parameters()
         if parameters > self.dialect.max_parameters:
             raise LimitExceededError(
                 f"one statement takes at most {self.dialect.max_parameters:,} values on {self.dialect.name}",
@@ -332,12 +332,16 @@ class Compiler(Analysis):
         if node.bucket == 0:
             return f"{self.enclosed(operand)} IS {no}NULL" if node.has_null else self.constant(value=node.negated)
         left = self.enclosed(operand)
-        members = self.members(self._positions[id(node.items)], self._encoder(type_, column), node.bucket, type_)
-        text = f"{left} {no}IN {members}"
+        position, encode = self._positions[id(node.items)], self._encoder(type_, column)
+        text = self.membership(left, position, encode, node.bucket, type_, node.negated)
         if not node.has_null:
             return text
         # Written again and not repeated: a parameter within it is a parameter twice.
         return f"({text} {'AND' if node.negated else 'OR'} {self.enclosed(operand)} IS {no}NULL)"
+
+    def membership(self, left: str, position: int, encode: Convert, size: int, type_: ColumnType, negated: bool) -> str:
+        """Whether the value `left` is in the list at `position`."""
+        return f"{left} {'NOT ' if negated else ''}IN {self.members(position, encode, size, type_)}"
 
     def members(self, position: int, encode: Convert, size: int, type_: ColumnType) -> str:
         """The list of an IN, in parentheses."""
@@ -416,14 +420,18 @@ class Compiler(Analysis):
 
     # --- parameters --------------------------------------------------------------------------------------------------
 
+    def parameters(self) -> int:
+        """The number of placeholders written so far."""
+        return sum([slot.size or 1 for slot in self.slots])
+
     def parameter(self, index: int, encode: Convert, what: str) -> str:
         """The placeholder of the value at `index`."""
         self.slots.append(Slot(index, encode, what))
-        return self.dialect.placeholder(len(self.slots))
+        return self.dialect.placeholder(self.parameters())
 
     def parameter_list(self, index: int, encode: Convert, what: str, size: int) -> str:
         """`size` placeholders that the list at `index` fills, its last element repeated."""
-        start = sum(slot.size or 1 for slot in self.slots)
+        start = self.parameters()
         self.slots.append(Slot(index, encode, what, size))
         return ", ".join(self.dialect.placeholder(start + each + 1) for each in range(size))
 

@@ -84,11 +84,14 @@ class Dialect:
     """
 
     name: ClassVar[str]
-    capabilities: ClassVar[frozenset[Capability]]
+    capabilities: frozenset[Capability]
     max_parameters: ClassVar[int]
     compiler: ClassVar[type[Compiler]]
     json_text: ClassVar[bool] = False
     """Driver values of Json are JSON text (str or bytes): a model's validators then read them without a decoder."""
+
+    plain_rows: ClassVar[bool] = True
+    """Whether the driver's rows are tuples. Others can be indexed and unpacked, and are made tuples for callers."""
 
     def __init__(self) -> None:
         self.statements: Final[dict[Any, Any]] = {}

@@ -106,7 +106,7 @@ class Recorder(Executor):
 
     def _noted(self, command: Command) -> Command:
         if isinstance(command, ExecuteMany):
-            command = ExecuteMany(command.text, [tuple(row) for row in command.parameters])
+            command = ExecuteMany(command.text, [tuple(row) for row in command.parameters], command.target)
             self._note(command.text, command.parameters)
         else:
             self._note(command.text, [command.parameters])

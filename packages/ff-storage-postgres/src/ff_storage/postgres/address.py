@@ -1,0 +1,255 @@
+"""Where a PostgreSQL server is, and how to speak to it: URLs, keywords, TLS; for both drivers.
+
+TLS is required and verified by default, except on the loopback and on Unix sockets, where nobody is between.
+"""
+
+from __future__ import annotations
+
+import inspect
+import ipaddress
+import os
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from ff_storage.core.errors import ConfigurationError, nearest
+
+PORT: Final = 5432
+
+TLS_MODES: Final = ("disable", "require", "verify-ca", "verify-full")
+"""libpq's modes, without those that fall back to plain text by themselves."""
+
+_TLS_OPTIONS: Final = ("sslmode", "sslrootcert", "sslcert", "sslkey")
+
+URL_OPTIONS: Final = (*_TLS_OPTIONS, "application_name", "host")
+"""What a URL may say behind its `?`, beside the options of the pool."""
+
+
+class Secret:
+    """A password that no repr, log or pickle shows."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The password itself, for the driver."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a password is not pickled")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    __hash__ = object.__hash__
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How a connection is protected; `mode` is one of `TLS_MODES`, or a context of the caller's own in `context`."""
+
+    mode: str
+    root: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    context: ssl.SSLContext | None = None
+
+    def make_context(self) -> ssl.SSLContext | None:
+        """The context for a driver that takes one; None for plain text. Raises ConfigurationError for a bad file."""
+        if self.context is not None or self.mode == "disable":
+            return self.context
+        try:
+            made = ssl.create_default_context(cafile=self.root)
+            if self.certificate is not None:
+                made.load_cert_chain(self.certificate, self.key)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigurationError(
+                "a TLS file cannot be read",
+                found=f"{type(error).__name__}, {error.strerror or error}",
+                remedy="check sslrootcert, sslcert and sslkey",
+            ) from error
+        made.check_hostname = self.mode == "verify-full"
+        if self.mode == "require":
+            made.verify_mode = ssl.CERT_NONE
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One server, one database, one user."""
+
+    host: str
+    port: int
+    dbname: str
+    user: str
+    password: Secret | None = field(repr=False)
+    tls: Tls
+    application_name: str = "ff-storage"
+
+    @property
+    def place(self) -> str:
+        """Host and port, for messages."""
+        return f"{self.host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.place}/{self.dbname}"
+
+
+def address(
+    *,
+    dbname: str | None = None,
+    user: str | None = None,
+    password: object = None,
+    host: str | None = None,
+    port: int | str | None = None,
+    ssl: object = None,  # the drivers' and the seeds' name
+    sslmode: str | None = None,
+    sslrootcert: str | os.PathLike[str] | None = None,
+    sslcert: str | os.PathLike[str] | None = None,
+    sslkey: str | os.PathLike[str] | None = None,
+    application_name: str = "ff-storage",
+) -> Address:
+    """The address that these keywords name. Raises ConfigurationError for one that is wrong.
+
+    `ssl` is True or False, an `ssl.SSLContext`, or one of `TLS_MODES`, as `sslmode` is.
+    """
+    host = _text("host", host or "localhost")
+    user = _text("user", user or "postgres")
+    tls = _tls(host, ssl, sslmode, *(None if each is None else os.fspath(each) for each in (sslrootcert, sslcert, sslkey)))
+    return Address(
+        host=host,
+        port=_port(port),
+        dbname=_text("dbname", dbname or user),
+        user=user,
+        password=_secret(password),
+        tls=tls,
+        application_name=_text("application_name", application_name),
+    )
+
+
+def parse_url(url: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """The keywords of `address` that a URL says, and the other parameters behind its `?`. Errors never repeat it."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+    except ValueError:
+        # Without the error behind it, which quotes what it cannot read.
+        raise ConfigurationError(
+            "a PostgreSQL URL is expected", found="one that cannot be read", remedy=_FORM
+        ) from None
+    if parts.fragment:
+        raise ConfigurationError("a PostgreSQL URL has no #", remedy="write %23 for a # in a password")
+    if parts.path.count("/") > 1:
+        raise ConfigurationError("a PostgreSQL URL names one database", remedy=_FORM)
+    known: dict[str, Any] = {
+        "host": unquote(parts.hostname) if parts.hostname else None,
+        "port": port,
+        "user": unquote(parts.username) if parts.username else None,
+        "password": unquote(parts.password) if parts.password is not None else None,
+        "dbname": unquote(parts.path.removeprefix("/")) or None,
+    }
+    rest: dict[str, str] = {}
+    for name, value in options:
+        if name in rest or (name in _TLS_OPTIONS and name in known):
+            raise ConfigurationError(f"the URL says {name} twice")
+        (known if name in URL_OPTIONS else rest)[name] = value
+    return known, rest
+
+
+def from_text(options: Mapping[str, str], function: Callable[..., Any]) -> dict[str, Any]:
+    """A URL's other parameters as arguments of `function`: numbers, booleans and none. Raises ConfigurationError."""
+    known = [name for name, each in inspect.signature(function).parameters.items() if each.kind is each.KEYWORD_ONLY]
+    found: dict[str, Any] = {}
+    for name, value in options.items():
+        if name not in known:
+            raise ConfigurationError(
+                f"a PostgreSQL URL has no parameter {ascii(name)[:60]}", remedy=nearest(name, [*known, *URL_OPTIONS])
+            )
+        found[name] = _value(name, value)
+    return found
+
+
+_FORM: Final = "write postgresql://user:password@host:5432/database, with special characters as %XX"
+
+_WORDS: Final[dict[str, object]] = {"true": True, "false": False, "none": None}
+
+
+def _value(name: str, text: str) -> object:
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    if name in ("schema", "uuid"):
+        return text
+    raise ConfigurationError(f"the URL's {name} is no number and no boolean", found=ascii(text)[:60])
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ConfigurationError(f"{name} must be a text", found=f"a {type(value).__name__}")
+    return str.__str__(value)
+
+
+def _port(port: object) -> int:
+    if isinstance(port, str) and port.isascii() and port.isdigit():
+        port = int(port)
+    if port is None:
+        return PORT
+    if type(port) is not int or not 0 < port < 65536:
+        raise ConfigurationError("port must be a number between 1 and 65535", found=ascii(port)[:30])
+    return port
+
+
+def _secret(password: object) -> Secret | None:
+    if password is None or isinstance(password, Secret):
+        return password
+    reveal = getattr(password, "get_secret_value", None) or getattr(password, "reveal", None)
+    if reveal is not None:
+        password = reveal()
+    if not isinstance(password, str):
+        raise ConfigurationError("password must be a text", found=f"a {type(password).__name__}")
+    return Secret(str.__str__(password))
+
+
+def is_local(host: str) -> bool:
+    """Whether nobody can stand between here and `host`: the loopback, or a Unix socket's directory."""
+    if host.startswith(("/", "@")) or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _tls(host: str, given: object, mode: str | None, root: str | None, certificate: str | None, key: str | None) -> Tls:
+    files = root is not None or certificate is not None or key is not None
+    if isinstance(given, ssl.SSLContext):
+        if mode is not None or files:
+            raise ConfigurationError("pass an SSLContext, or sslmode and files, and not both")
+        return Tls("verify-full", context=given)
+    if given is not None:
+        if mode is not None:
+            raise ConfigurationError("ssl and sslmode are one setting under two names", remedy="pass one of them")
+        mode = {True: "verify-full", False: "disable"}.get(given, given) if isinstance(given, bool | str) else "?"  # type: ignore[call-overload]
+    if mode is None:
+        mode = "disable" if is_local(host) and not files else "verify-full"
+    if mode not in TLS_MODES:
+        raise ConfigurationError(
+            f"sslmode must be one of {', '.join(TLS_MODES)}",
+            found=ascii(mode)[:30],
+            remedy="prefer and allow fall back to plain text, so they are not offered",
+        )
+    if mode == "disable" and files:
+        raise ConfigurationError("sslmode=disable has no use for TLS files", remedy="leave one of them out")
+    return Tls(mode, root, certificate, key)

@@ -1,0 +1,426 @@
+"""The asynchronous connection: asyncpg's, under the pool's contract.
+
+asyncpg stops a statement itself when its task is canceled, and lets the next command wait until that is done; what is
+left for us is its errors, the state of the session, and bulk inserts by COPY.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import select
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Any, Final
+
+import asyncpg
+import orjson
+
+from ff_storage.core.database import IsolationLevel
+from ff_storage.core.errors import ConnectionFailure, ConnectionLost, StorageError
+from ff_storage.core.program import Row, Target
+from ff_storage.postgres import errors
+from ff_storage.postgres.address import Address
+from ff_storage.postgres.parameters import TOKEN
+from ff_storage.postgres.values import plain_uuid
+
+COPY_ROWS: Final = 5
+"""From this many rows on, COPY is faster than an INSERT for each."""
+
+_RESET: Final = (
+    "CLOSE ALL; RESET ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; UNLISTEN *; DISCARD TEMP; DISCARD SEQUENCES; "
+    "SELECT pg_advisory_unlock_all()"
+)
+
+_PREPARED: Final = "SELECT count(*) FROM pg_prepared_statements WHERE from_sql"
+
+_HARMLESS: Final = frozenset(
+    "all and any array as asc avg between by bigint bool_and bool_or case cast char_length coalesce count "
+    "current_setting date_part date_trunc dense_rank desc distinct else end exists extract false filter first_value "
+    "from generate_series greatest group having in int integer interval is jsonb_build_object lag last_value lead least "
+    "left length like limit lower max min mod not now null nullif numeric offset on or order over partition power rank "
+    "replace returning right round row_number select set some split_part sqrt string_agg substring sum then to_char "
+    "trim true union unnest upper using values varchar when where with within".split()
+)
+"""What may stand before a parenthesis in a statement that surely leaves its session alone: words, and functions that
+have no state. Any other name may be a function that sets something."""
+
+_ROWS_ONLY: Final = re.compile(r"\s*(?:SELECT|VALUES|INSERT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)
+
+_CALL: Final = re.compile(r"([A-Za-z_\u0080-\uffff][\w$]*)\s*\(|\b(INTO)\s+([\w.\"]+)", re.IGNORECASE)
+
+_COUNT: Final = re.compile(r"\d+\Z")
+
+
+@lru_cache(1024)
+def leaves_session(text: str) -> bool:
+    """Whether a raw statement surely leaves the state of its session as it was: rows only, and no unknown function."""
+    bare = TOKEN.sub(" '' ", text)  # literals and quoted names, comments, placeholders
+    if _ROWS_ONLY.match(bare) is None or ";" in bare.rstrip().rstrip(";"):
+        return False
+    is_insert = bare.lstrip()[:6].upper() == "INSERT"
+    if not is_insert and re.search(r"\bINTO\b", bare, re.IGNORECASE):  # SELECT … INTO makes a table
+        return False
+    bare = re.sub(r"\bINTO\s+[\w.\" ']+?\s*\(", " (", bare, count=1, flags=re.IGNORECASE) if is_insert else bare
+    return all(name.lower() in _HARMLESS for name in re.findall(r"([A-Za-z_\u0080-\uffff][\w$]*)\s*\(", bare))
+
+
+class PostgresConnection:
+    """One open connection; see `ff_storage.core.database.Connection` for the contract."""
+
+    __slots__ = ("_driver", "_poll", "_shared")
+
+    def __init__(self, driver: Any, *, shared: bool) -> None:
+        self._driver = driver
+        self._shared = shared
+        self._poll: Callable[[int], list[Any]] | None = None
+        sock = driver._transport.get_extra_info("socket")  # asyncpg has no public way to it
+        if sock is not None and hasattr(select, "poll"):
+            poll = select.poll()
+            poll.register(sock.fileno(), select.POLLIN)
+            self._poll = poll.poll
+
+    @classmethod
+    async def open(cls, address: Address, *, shared: bool, statement_cache_size: int) -> PostgresConnection:
+        """Connect. `shared`: a pooler lends the server's sessions for a transaction, so they have no state of ours."""
+        password = address.password
+        try:
+            driver = await asyncpg.connect(
+                host=address.host,
+                port=address.port,
+                user=address.user,
+                database=address.dbname,
+                password=password.reveal() if password is not None else None,
+                ssl=address.tls.make_context() or False,
+                timeout=None,  # the pool's own deadline stands around this
+                statement_cache_size=0 if shared else statement_cache_size,
+                server_settings={"application_name": address.application_name},
+            )
+        except asyncpg.PostgresError as error:
+            raise errors.of_connect(error.sqlstate or "", error.args[0] if error.args else "") from error
+        except asyncpg.InterfaceError as error:
+            raise ConnectionFailure("no connection can be opened", found=str(error).split("\n", 1)[0]) from error
+        except asyncpg.InternalClientError as error:
+            raise _transient("the connection broke while it was opened") from error
+        except (OSError, EOFError) as error:
+            raise _unreachable(error, address) from error
+        return cls(driver, shared=shared)
+
+    @property
+    def driver(self) -> Any:
+        """asyncpg's own connection, for what this library does not offer."""
+        return self._driver
+
+    @property
+    def server_version(self) -> int:
+        """The server's version as a number: 150018 for 15.18."""
+        version = self._driver.get_server_version()
+        return int(version.major) * 10_000 + int(version.minor or version.micro)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return not self._driver.is_closed() and bool(self._driver.is_in_transaction())
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it can no longer be used."""
+        return bool(self._driver.is_closed())
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether the server has said something that the event loop has not read: most likely its good-bye."""
+        return self._poll is not None and bool(self._poll(0))
+
+    def keeps_session(self, text: str) -> bool:
+        """Whether raw SQL is about rows alone and calls no function that might set something."""
+        return leaves_session(text)
+
+    # --- statements --------------------------------------------------------------------------------------------------
+
+    async def fetch(self, text: str, parameters: Sequence[Any]) -> list[Row]:
+        """Every row, as asyncpg's records."""
+        try:
+            rows: list[Row] = await self._driver.fetch(text, *parameters)
+        except Exception as error:
+            raise self._translated(error) from error
+        return rows
+
+    async def fetch_named(self, text: str, parameters: Sequence[Any]) -> tuple[tuple[str, ...], list[Row]]:
+        """The names of the columns, and every row in plain Python values."""
+        rows = await self.fetch(text, parameters)
+        return (tuple(rows[0].keys()), await self._plain(text, rows)) if rows else ((), [])  # type: ignore[attr-defined]
+
+    async def fetch_first(self, text: str, parameters: Sequence[Any]) -> tuple[tuple[str, ...], Row | None]:
+        """The names of the columns, and the first row if there is one."""
+        try:
+            row = await self._driver.fetchrow(text, *parameters)
+        except Exception as error:
+            raise self._translated(error) from error
+        return (tuple(row.keys()), (await self._plain(text, [row]))[0]) if row is not None else ((), None)
+
+    async def execute(self, text: str, parameters: Sequence[Any]) -> int:
+        """The number of rows touched; 0 for a statement that is not about rows."""
+        try:
+            # The public execute() sends a text without parameters as a script of any number of statements.
+            _, status, _ = await self._driver._execute(text, parameters, 0, None, return_status=True)
+        except Exception as error:
+            raise self._translated(error) from error
+        return _touched(status)
+
+    async def execute_many(
+        self, text: str, parameters: Iterable[Sequence[Any]], target: Target | None = None
+    ) -> int:
+        """Run `text` for each of `parameters`, all or nothing; an insert of several rows goes by COPY."""
+        rows = list(parameters)
+        if not rows:
+            return 0
+        if target is not None and len(rows) >= COPY_ROWS:
+            return await self._copy(target, rows)
+        try:
+            if target is not None:
+                await self._driver.executemany(text, rows)
+                return len(rows)
+            return await self._run_each(text, rows)
+        except Exception as error:
+            raise self._translated(error) from error
+
+    async def _copy(self, target: Target, rows: Sequence[Sequence[Any]]) -> int:
+        try:
+            status = await self._driver.copy_records_to_table(
+                target.table, schema_name=target.schema, columns=target.columns, records=rows
+            )
+        except Exception as error:
+            raise self._translated(error) from error
+        return _touched(status)
+
+    async def _run_each(self, text: str, rows: Iterable[Sequence[Any]]) -> int:
+        # asyncpg's executemany() does not say how many rows it touched.
+        touched = 0
+        async with self._all_or_nothing():
+            for row in rows:
+                _, status, _ = await self._driver._execute(text, row, 0, None, return_status=True)
+                touched += _touched(status)
+        return touched
+
+    @asynccontextmanager
+    async def _all_or_nothing(self) -> AsyncIterator[None]:
+        """A transaction, unless one is open: a statement that fails in that has doomed it, or its savepoint."""
+        if self._driver.is_in_transaction():
+            yield
+            return
+        await self._driver.execute("BEGIN")
+        try:
+            yield
+        except Exception:
+            await self._driver.execute("ROLLBACK")
+            raise
+        await self._driver.execute("COMMIT")
+
+    async def open_cursor(self, text: str, parameters: Sequence[Any], *, raw: bool = False) -> PostgresCursor:
+        """A cursor over the rows of a statement, in a transaction of its own unless one is open."""
+        own = not self._driver.is_in_transaction()
+        try:
+            if own:
+                await self._driver.execute("BEGIN")
+            statement = await self._driver.prepare(text)
+            attributes = statement.get_attributes()
+            cursor = await statement.cursor(*parameters)
+        except Exception as error:
+            translated = self._translated(error)
+            if own and self.in_transaction:
+                await self.rollback()
+            raise translated from error
+        return PostgresCursor(self, cursor, attributes, own=own, raw=raw)
+
+    # --- transactions ------------------------------------------------------------------------------------------------
+
+    async def begin(self, isolation: IsolationLevel | None, *, readonly: bool) -> None:
+        """Begin a transaction."""
+        level = f" ISOLATION LEVEL {isolation.value}" if isolation is not None else ""
+        await self.run_script(f"BEGIN{level}{' READ ONLY' if readonly else ''}")
+
+    async def commit(self) -> None:
+        """Commit the transaction."""
+        await self.run_script("COMMIT")
+
+    async def rollback(self) -> None:
+        """Roll the transaction back, if there is one."""
+        if self.in_transaction:
+            await self.run_script("ROLLBACK")
+
+    async def savepoint(self, name: str) -> None:
+        """Set a savepoint."""
+        await self.run_script(f"SAVEPOINT {name}")
+
+    async def release(self, name: str) -> None:
+        """Forget a savepoint and keep what was done since."""
+        await self.run_script(f"RELEASE SAVEPOINT {name}")
+
+    async def rollback_to(self, name: str) -> None:
+        """Undo what was done since a savepoint, and forget it."""
+        await self.run_script(f"ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}")
+
+    async def run_script(self, text: str) -> None:
+        """Run statements of the library's own making, without parameters, in one round trip."""
+        try:
+            await self._driver.execute(text)
+        except Exception as error:
+            raise self._translated(error) from error
+
+    # --- the session -------------------------------------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """Nothing: asyncpg asks the server to stop as soon as the task that waits is canceled."""
+
+    async def ping(self) -> None:
+        """Raise a DatabaseError unless the connection is sound."""
+        await self.run_script("SELECT 1")
+
+    async def reset(self, *, dirty: bool) -> bool:
+        """Wait for what is being canceled, end any transaction, and restore the session's state."""
+        if self._driver.is_closed():
+            return False
+        # Before anything else, so that asyncpg has read how the canceled statement ended.
+        await self.run_script("ROLLBACK" if self.in_transaction else "SELECT 1")
+        if dirty and not self._shared:
+            await self.run_script(_RESET)
+            # Closing those would break asyncpg's own, which are cached under names of its making.
+            return not (await self.fetch(_PREPARED, ()))[0][0]
+        return True
+
+    async def close(self) -> None:
+        """Close it in order."""
+        try:
+            await self._driver.close()
+        except Exception as error:
+            raise self._translated(error) from error
+
+    def terminate(self) -> None:
+        """Close it at once, without waiting."""
+        self._driver.terminate()
+
+    # --- results and errors ------------------------------------------------------------------------------------------
+
+    async def _plain(self, text: str, rows: Sequence[Any]) -> list[Row]:
+        return plain_rows(rows, await self._attributes(text))
+
+    async def _attributes(self, text: str) -> Sequence[Any]:
+        # asyncpg keeps the statement that it has just run, and has no public way to its columns but another round trip.
+        driver = self._driver
+        state = driver._stmt_cache.get((text, driver._protocol.get_record_class(), False))
+        if state is not None:
+            attributes: Sequence[Any] = state._get_attributes()
+            return attributes
+        try:
+            return (await driver.prepare(text)).get_attributes()  # type: ignore[no-any-return]
+        except Exception as error:
+            raise self._translated(error) from error
+
+    def _translated(self, error: Exception) -> Exception:
+        """The library's error for one of asyncpg's; any other exception as it is."""
+        if isinstance(error, StorageError):
+            return error
+        if isinstance(error, asyncpg.PostgresError):
+            return errors.of_server(
+                error.sqlstate or "",
+                str(error.args[0]) if error.args else "",
+                constraint=error.constraint_name or "",
+                table=error.table_name or "",
+                column=error.column_name or "",
+            )
+        if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError | EOFError):
+            if self._driver.is_closed():
+                lost = ConnectionLost("the connection to the server is gone", remedy="look whether what it did is stored")
+                if "connection is closed" in str(error):
+                    lost = ConnectionLost("the connection to the server was gone already", remedy="run it again")
+                    lost.sent = False
+                return lost
+            if isinstance(error, asyncpg.InternalClientError):
+                self._driver.terminate()
+                return ConnectionLost("the connection to the server fell out of step", remedy="run it again")
+            return errors.of_client(error)
+        return error
+
+
+class PostgresCursor:
+    """The rows of one statement, batch by batch."""
+
+    __slots__ = ("_connection", "_cursor", "_own", "_raw", "columns")
+
+    def __init__(
+        self, connection: PostgresConnection, cursor: Any, attributes: Sequence[Any], *, own: bool, raw: bool
+    ) -> None:
+        self._connection = connection
+        self._cursor = cursor
+        self._own = own
+        self._raw = attributes if raw else None
+        self.columns = tuple([attribute.name for attribute in attributes])
+
+    async def fetch(self, count: int = 1000) -> list[Row]:
+        """The next `count` rows, or what is left; empty at the end."""
+        try:
+            rows: list[Row] = await self._cursor.fetch(count)
+        except Exception as error:
+            raise self._connection._translated(error) from error
+        return rows if self._raw is None else plain_rows(rows, self._raw)
+
+    async def close(self) -> None:
+        """Give up the rest, and commit the cursor's own transaction."""
+        self._cursor = None
+        if self._own:
+            await self._connection.commit()
+
+
+def plain_rows(rows: Sequence[Any], attributes: Sequence[Any]) -> list[Row]:
+    """Records as tuples of plain Python values: JSON decoded, UUIDs of Python's own class."""
+    decoders = [_PLAIN.get(attribute.type.name) for attribute in attributes]
+    if not any(decoders):
+        return [*map(tuple, rows)]
+    return [
+        tuple(
+            [
+                value if value is None or decode is None else decode(value)
+                for value, decode in zip(row, decoders, strict=True)
+            ]
+        )
+        for row in rows
+    ]
+
+
+def _list_of(decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def decode_list(value: Any) -> Any:
+        if isinstance(value, list):
+            items: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
+            return [decode_list(item) for item in items]
+        return None if value is None else decode(value)
+
+    return decode_list
+
+
+_PLAIN: Final[dict[str, Callable[[Any], Any]]] = {
+    "uuid": plain_uuid,
+    "json": orjson.loads,
+    "jsonb": orjson.loads,
+    "uuid[]": _list_of(plain_uuid),
+    "json[]": _list_of(orjson.loads),
+    "jsonb[]": _list_of(orjson.loads),
+}
+
+
+def _touched(status: str | bytes) -> int:
+    found = _COUNT.search(status.decode() if isinstance(status, bytes) else status)
+    return int(found[0]) if found else 0
+
+
+def _transient(message: str) -> ConnectionFailure:
+    failure = ConnectionFailure(message)
+    failure.transient = True
+    return failure
+
+
+def _unreachable(error: OSError | EOFError, address: Address) -> StorageError:
+    if isinstance(error, asyncio.TimeoutError):
+        return _transient(f"no answer from {address.place}")
+    return errors.of_system(error, address.place)

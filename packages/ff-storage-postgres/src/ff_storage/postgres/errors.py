@@ -1,0 +1,166 @@
+"""PostgreSQL's errors as the library's, by SQLSTATE; for both drivers.
+
+A server's DETAIL and its messages about malformed values quote the values, so they stay with the driver's error and
+are not repeated here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from ff_storage.core.errors import (
+    AuthenticationFailed,
+    CheckViolation,
+    ConfigurationError,
+    ConnectionFailure,
+    ConnectionLost,
+    DatabaseCorrupt,
+    DatabaseError,
+    DatabaseFull,
+    DatabaseReadOnly,
+    ForeignKeyViolation,
+    IntegrityError,
+    InvalidValueError,
+    NotNullViolation,
+    QueryError,
+    QueryTimeout,
+    SerializationFailure,
+    StorageError,
+    TooManyConnections,
+    TransactionAborted,
+    UniqueViolation,
+)
+
+_VIOLATIONS: Final[dict[str, tuple[type[IntegrityError], str]]] = {
+    "23001": (ForeignKeyViolation, "rows that refer to this one restrict the change"),
+    "23502": (NotNullViolation, "a required column is NULL"),
+    "23503": (ForeignKeyViolation, "a foreign key does not hold"),
+    "23505": (UniqueViolation, "a unique key exists already"),
+    "23514": (CheckViolation, "a CHECK constraint refuses the row"),
+    "23P01": (IntegrityError, "an exclusion constraint refuses the row"),
+}
+
+_ENDED: Final = frozenset({"57P01", "57P02", "57P05"})
+"""The server ended the session: by an administrator, after a crash, for being idle."""
+
+_STARTING: Final = frozenset({"57P03"})
+
+_POOLER: Final = "behind PgBouncer in transaction mode, open the pool with pgbouncer=True"
+
+
+def of_server(sqlstate: str, message: str, *, constraint: str = "", table: str = "", column: str = "") -> StorageError:
+    """The error for what the server said about a statement."""
+    details = {
+        name: value
+        for name, value in (("sqlstate", sqlstate), ("constraint", constraint), ("table", table), ("column", column))
+        if value
+    }
+    said = _without_values(sqlstate, message)
+    if sqlstate in _VIOLATIONS or sqlstate.startswith("23"):
+        kind, what = _VIOLATIONS.get(sqlstate, (IntegrityError, "a constraint refuses the row"))
+        where = f"{table}.{column}" if table and column else constraint or table
+        return kind(f"{what}: {where}" if where else what, details=details)
+    return _of_state(sqlstate, said, details)
+
+
+def _of_state(sqlstate: str, said: str, details: dict[str, Any]) -> StorageError:
+    match sqlstate:
+        case "40001" | "40P01":
+            return SerializationFailure(said, remedy="run the whole transaction again", details=details)
+        case "55P03":
+            return SerializationFailure(said, found="a lock that another transaction holds", details=details)
+        case "57014":
+            kind = QueryTimeout if "timeout" in said else QueryError
+            return kind(said, details=details)
+        case "25P02":
+            return TransactionAborted(
+                "nothing more runs in this transaction", found="a statement in it failed", details=details
+            )
+        case "25P03" | "25P04":
+            return TransactionAborted(
+                "the server ended the transaction and its connection",
+                found=said,
+                remedy="keep transactions short, or raise the server's timeout",
+                details=details,
+            )
+        case "25006":
+            return DatabaseReadOnly(said, remedy="write to the primary, outside a read-only transaction", details=details)
+        case "53100" | "53400":
+            return DatabaseFull(said, details=details)
+        case "XX001" | "XX002":
+            return DatabaseCorrupt(said, details=details)
+        case "26000" | "42P05":
+            return QueryError(said, remedy=_POOLER, details=details)
+        case _ if sqlstate in _ENDED or sqlstate.startswith("08"):
+            return ConnectionLost(said, details=details)
+        case _ if sqlstate in _STARTING or sqlstate == "53300":
+            return of_connect(sqlstate, said)
+        case _:
+            return QueryError(said, details=details)
+
+
+def of_connect(sqlstate: str, message: str) -> ConnectionFailure:
+    """The error for what the server said instead of opening a session."""
+    details = {"sqlstate": sqlstate} if sqlstate else {}
+    if sqlstate in ("28P01", "28000"):
+        return AuthenticationFailed(
+            "the server refused the user or the password", remedy="check user, password and pg_hba.conf", details=details
+        )
+    if sqlstate == "53300":
+        return TooManyConnections(
+            "the server has no connection left", found=message, remedy="lower max_size, or use a pooler", details=details
+        )
+    if sqlstate == "3D000":
+        return ConnectionFailure(
+            "the database does not exist", found=message, remedy="create it; connecting never does", details=details
+        )
+    failure = ConnectionFailure("the server refused the connection", found=message, details=details)
+    failure.transient = sqlstate in _STARTING | _ENDED or sqlstate.startswith("08")
+    return failure
+
+
+def of_system(error: OSError | EOFError | TimeoutError, place: str) -> StorageError:
+    """The error for a connection that the operating system could not make; `place` is host and port."""
+    import ssl
+
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ConfigurationError(
+            f"the certificate of {place} cannot be verified",
+            found=str(error.verify_message or error.reason),
+            remedy="pass sslrootcert=… with the authority that signed it",
+        )
+    failure = ConnectionFailure(
+        f"no connection to {place}",
+        found=error.strerror or str(error) or type(error).__name__,
+        remedy="check host and port, and that the server runs",
+    )
+    failure.transient = not isinstance(error, ssl.SSLError)
+    return failure
+
+
+def of_client(error: Exception) -> StorageError:
+    """The error for what a driver refuses by itself, before anything is sent."""
+    message = str(error)
+    argument = re.search(r"query argument (\$\d+)", message)
+    if argument is not None:
+        expected = re.search(r"\(([^()]*)\)\s*$", message)
+        return InvalidValueError(
+            f"the value of {argument[1]} does not fit its place in the statement",
+            found=expected[1] if expected and "'" not in expected[1] else "",
+            remedy="pass a value of the column's type, or cast the placeholder: $1::text",
+        )
+    if "expects" in message and "argument" in message:
+        return InvalidValueError(message.split("\n", 1)[0], remedy="pass one value for each placeholder")
+    return QueryError(message.split("\n", 1)[0])
+
+
+def is_lost(error: DatabaseError) -> bool:
+    """Whether a connection cannot be used after `error`."""
+    return isinstance(error, ConnectionLost) or error.details.get("sqlstate") in ("25P03", "25P04")
+
+
+def _without_values(sqlstate: str, message: str) -> str:
+    """The server's sentence, without what it quotes of a value (class 22: data exceptions)."""
+    line = message.split("\n", 1)[0]
+    return line.partition(': "')[0] if sqlstate.startswith("22") else line

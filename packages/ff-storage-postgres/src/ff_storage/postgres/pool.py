@@ -1,0 +1,163 @@
+"""The pool of PostgreSQL connections."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from typing import Any, ClassVar, Final
+
+from ff_storage.core.database import Connection, IsolationLevel, Pool, PoolSettings
+from ff_storage.core.database.executor import Bind
+from ff_storage.core.errors import ConfigurationError, nearest
+from ff_storage.postgres import parameters
+from ff_storage.postgres.address import address, from_text, parse_url
+from ff_storage.postgres.connection import PostgresConnection
+from ff_storage.postgres.dialect import FOLDS, PostgresDialect
+
+_PUBLISHED: Final = {
+    "pool_recycle": "max_age",
+    "connection_timeout": "connect_timeout",
+    "max_inactive_connection_lifetime": "check_after",
+}
+"""Published names of limits, and ours."""
+
+_IGNORED: Final = ("validate_queries", "strict_validation", "collect_metrics", "logger", "pool")
+
+
+class PostgresPool(Pool):
+    """A database on a PostgreSQL server, 13 to 18, through asyncpg.
+
+    `pool_size` is another name for `max_size`. TLS is verified by default, except on the loopback and on Unix sockets;
+    `ssl` (True, False, an `ssl.SSLContext` or a mode) or libpq's `sslmode`, `sslrootcert`, `sslcert` and `sslkey` say
+    otherwise. `pgbouncer=True` keeps away from everything that a pooler in transaction mode breaks: prepared
+    statements that outlive a transaction, and session state. `uuid="driver"` leaves results' UUIDs as asyncpg makes
+    them, which is faster; some serializers refuse them. The limits are those of `PoolSettings`, in seconds.
+    """
+
+    default_isolation: ClassVar[IsolationLevel] = IsolationLevel.READ_COMMITTED
+
+    def __init__(
+        self,
+        dbname: str | None = None,
+        user: str | None = None,
+        password: object = None,
+        host: str | None = None,
+        port: int | str | None = None,
+        *,
+        min_size: int | None = None,
+        max_size: int | None = None,
+        pool_size: int | None = None,
+        acquire_timeout: float | None = 30.0,
+        max_waiting: int | None = None,
+        connect_timeout: float | None = 10.0,
+        query_timeout: float | None = 30.0,
+        reset_timeout: float | None = 5.0,
+        check_after: float | None = 30.0,
+        max_age: float | None = 3600.0,
+        ssl: object = None,
+        sslmode: str | None = None,
+        sslrootcert: str | None = None,
+        sslcert: str | None = None,
+        sslkey: str | None = None,
+        application_name: str = "ff-storage",
+        statement_cache_size: int = 500,
+        pgbouncer: bool = False,
+        uuid: str = "python",
+        **published: Any,
+    ) -> None:
+        if pool_size is not None and max_size is not None:
+            raise ConfigurationError("pool_size and max_size are one limit under two names", remedy="pass one of them")
+        most = max_size if max_size is not None else pool_size if pool_size is not None else 10
+        limits: dict[str, Any] = {
+            "min_size": min_size if min_size is not None else min(1, most),
+            "max_size": most if min_size is None or max_size is not None or pool_size is not None else max(most, min_size),
+            "acquire_timeout": acquire_timeout,
+            "max_waiting": max_waiting,
+            "connect_timeout": connect_timeout,
+            "query_timeout": query_timeout,
+            "reset_timeout": reset_timeout,
+            "check_after": check_after,
+            "max_age": max_age,
+        }
+        super().__init__(PoolSettings(**(limits | _published(published))))
+        self._address = address(
+            dbname=dbname,
+            user=user,
+            password=password,
+            host=host,
+            port=port,
+            ssl=ssl,
+            sslmode=sslmode,
+            sslrootcert=sslrootcert,
+            sslcert=sslcert,
+            sslkey=sslkey,
+            application_name=application_name,
+        )
+        if uuid not in ("python", "driver"):
+            raise ConfigurationError("uuid must be 'python' or 'driver'", found=ascii(uuid)[:60])
+        if type(statement_cache_size) is not int or statement_cache_size < 0:
+            raise ConfigurationError("statement_cache_size must be 0 or more", found=ascii(statement_cache_size)[:60])
+        self._pgbouncer = bool(pgbouncer)
+        self._statement_cache_size = statement_cache_size
+        self._dialect = PostgresDialect(driver_uuid=uuid == "driver")
+
+    def __repr__(self) -> str:
+        return f"<PostgresPool {self._address}, {self.state}>"
+
+    @property
+    def dialect(self) -> PostgresDialect:
+        """The PostgreSQL dialect."""
+        return self._dialect
+
+    @property
+    def bind(self) -> Bind:
+        """How raw arguments become asyncpg's parameters."""
+        return parameters.bind
+
+    async def _connect(self) -> Connection:
+        connection = await PostgresConnection.open(
+            self._address, shared=self._pgbouncer, statement_cache_size=self._statement_cache_size
+        )
+        if self._dialect.server_version is None:
+            try:
+                rows = await connection.fetch(_COLLATIONS, ())
+            except BaseException:
+                connection.terminate()
+                raise
+            collations = {"pg_catalog." + name for (name,) in rows}
+            self._dialect.learn(connection.server_version, frozenset(each for each in FOLDS if each in collations))
+        return connection
+
+
+_COLLATIONS: Final = (
+    "SELECT quote_ident(collname) FROM pg_catalog.pg_collation WHERE collnamespace = 'pg_catalog'::regnamespace "
+    "AND collencoding IN (-1, (SELECT encoding FROM pg_catalog.pg_database WHERE datname = current_database()))"
+)
+
+
+def open_pool(url: str, **options: Any) -> PostgresPool:
+    """The pool of `postgresql://user:password@host:5432/database?sslmode=verify-full`; options as of `PostgresPool`."""
+    place, rest = parse_url(url)
+    given = {**from_text(rest, PostgresPool.__init__), **options}
+    for name in options:
+        if name in place and place[name] is not None:
+            raise ConfigurationError(f"{name} is given in the URL and as an option", remedy="pass it once")
+    known = [*inspect.signature(PostgresPool).parameters, *_PUBLISHED]
+    for name in given:
+        if name not in known or name == "published":
+            raise ConfigurationError(f"PostgresPool has no option {name!r}", remedy=nearest(name, known))
+    return PostgresPool(**{**place, **given})
+
+
+def _published(names: dict[str, Any]) -> dict[str, Any]:
+    """Published options under our names; those that have no use are named in a warning."""
+    limits: dict[str, Any] = {}
+    for name, value in names.items():
+        if name in _PUBLISHED:
+            limits[_PUBLISHED[name]] = value
+        elif name in _IGNORED:
+            warnings.warn(f"PostgresPool ignores {name}: there is nothing left for it to do", DeprecationWarning, 4)
+        else:
+            known = [*inspect.signature(PostgresPool).parameters, *_PUBLISHED]
+            raise ConfigurationError(f"PostgresPool has no option {name!r}", remedy=nearest(name, known))
+    return limits
