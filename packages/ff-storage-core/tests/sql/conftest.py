@@ -21,7 +21,7 @@ class StandardCompiler(Compiler):
 
 class StandardDialect(Dialect):
     name: ClassVar[str] = "standard"
-    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.RETURNING})
+    capabilities: frozenset[Capability] = frozenset({Capability.RETURNING})
     max_parameters: ClassVar[int] = 1000
     compiler: ClassVar[type[Compiler]] = StandardCompiler
 

@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from ff_storage.core.model import Field, Many, One, PydanticModel, Relationship
     from ff_storage.core.query import AND, NOT, OR, ChunkResult, F, Query, bulk_insert, col, func, not_
     from ff_storage.core.repository import PydanticRepository
+    from ff_storage.postgres import PostgresPool
     from ff_storage.schema import AsyncSchemaManager
     from ff_storage.sqlite import SQLitePool
 
@@ -129,6 +130,7 @@ __all__ = [
     "PoolError",
     "PoolFull",
     "PoolTimeout",
+    "PostgresPool",
     "PydanticModel",
     "PydanticRepository",
     "Query",
@@ -218,6 +220,7 @@ _HOME = {
     "PoolError": "ff_storage.core.errors",
     "PoolFull": "ff_storage.core.errors",
     "PoolTimeout": "ff_storage.core.errors",
+    "PostgresPool": "ff_storage.postgres",
     "PydanticModel": "ff_storage.core.model",
     "PydanticRepository": "ff_storage.core.repository",
     "Query": "ff_storage.core.query",

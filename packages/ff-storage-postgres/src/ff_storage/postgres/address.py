@@ -122,7 +122,9 @@ def address(
     """
     host = _text("host", host or "localhost")
     user = _text("user", user or "postgres")
-    tls = _tls(host, ssl, sslmode, *(None if each is None else os.fspath(each) for each in (sslrootcert, sslcert, sslkey)))
+    tls = _tls(
+        host, ssl, sslmode, *(None if each is None else os.fspath(each) for each in (sslrootcert, sslcert, sslkey))
+    )
     return Address(
         host=host,
         port=_port(port),
@@ -241,7 +243,7 @@ def _tls(host: str, given: object, mode: str | None, root: str | None, certifica
     if given is not None:
         if mode is not None:
             raise ConfigurationError("ssl and sslmode are one setting under two names", remedy="pass one of them")
-        mode = {True: "verify-full", False: "disable"}.get(given, given) if isinstance(given, bool | str) else "?"  # type: ignore[call-overload]
+        mode = _mode(given)
     if mode is None:
         mode = "disable" if is_local(host) and not files else "verify-full"
     if mode not in TLS_MODES:
@@ -253,3 +255,11 @@ def _tls(host: str, given: object, mode: str | None, root: str | None, certifica
     if mode == "disable" and files:
         raise ConfigurationError("sslmode=disable has no use for TLS files", remedy="leave one of them out")
     return Tls(mode, root, certificate, key)
+
+
+def _mode(given: object) -> str:
+    if given is True:
+        return "verify-full"
+    if given is False:
+        return "disable"
+    return given if isinstance(given, str) else f"a {type(given).__name__}"

@@ -35,20 +35,29 @@ _RESET: Final = (
 
 _PREPARED: Final = "SELECT count(*) FROM pg_prepared_statements WHERE from_sql"
 
-_HARMLESS: Final = frozenset(
-    "all and any array as asc avg between by bigint bool_and bool_or case cast char_length coalesce count "
-    "current_setting date_part date_trunc dense_rank desc distinct else end exists extract false filter first_value "
-    "from generate_series greatest group having in int integer interval is jsonb_build_object lag last_value lead least "
-    "left length like limit lower max min mod not now null nullif numeric offset on or order over partition power rank "
-    "replace returning right round row_number select set some split_part sqrt string_agg substring sum then to_char "
-    "trim true union unnest upper using values varchar when where with within".split()
-)
-"""What may stand before a parenthesis in a statement that surely leaves its session alone: words, and functions that
-have no state. Any other name may be a function that sets something."""
+_WORDS: Final = """
+    all and any array as asc between by case cast desc distinct else end except exists filter from group having in
+    intersect is lateral like limit not null offset on or order over partition returning row select set some then
+    union using values when where with within
+"""
+
+_STATELESS: Final = """
+    abs array_agg array_length avg bool_and bool_or cardinality ceil char_length coalesce count date_part date_trunc
+    dense_rank extract first_value floor generate_series greatest jsonb_agg jsonb_build_object lag last_value lead
+    least left length lower ltrim max min mod now nullif power rank replace right round row_number rtrim split_part
+    sqrt string_agg strpos substring sum to_char trim unnest upper
+    bigint boolean char decimal double int integer interval numeric smallint text time timestamp varchar
+"""
+
+_HARMLESS: Final = frozenset(f"{_WORDS} {_STATELESS}".split())
+"""What may stand before a parenthesis in a statement that surely leaves its session alone: words of SQL, and types and
+functions without a state. Any other name may be a function that sets something."""
 
 _ROWS_ONLY: Final = re.compile(r"\s*(?:SELECT|VALUES|INSERT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)
 
-_CALL: Final = re.compile(r"([A-Za-z_\u0080-\uffff][\w$]*)\s*\(|\b(INTO)\s+([\w.\"]+)", re.IGNORECASE)
+_CALL: Final = re.compile(r"([A-Za-z_\u0080-\uffff][\w$]*)\s*\(")
+
+_INSERTED: Final = re.compile(r"\bINTO\s+[\w.$\u0080-\uffff' ]+?\(", re.IGNORECASE)
 
 _COUNT: Final = re.compile(r"\d+\Z")
 
@@ -56,14 +65,19 @@ _COUNT: Final = re.compile(r"\d+\Z")
 @lru_cache(1024)
 def leaves_session(text: str) -> bool:
     """Whether a raw statement surely leaves the state of its session as it was: rows only, and no unknown function."""
-    bare = TOKEN.sub(" '' ", text)  # literals and quoted names, comments, placeholders
-    if _ROWS_ONLY.match(bare) is None or ";" in bare.rstrip().rstrip(";"):
+    bare = TOKEN.sub(_emptied, text)
+    if _ROWS_ONLY.match(bare) is None:
         return False
-    is_insert = bare.lstrip()[:6].upper() == "INSERT"
-    if not is_insert and re.search(r"\bINTO\b", bare, re.IGNORECASE):  # SELECT … INTO makes a table
-        return False
-    bare = re.sub(r"\bINTO\s+[\w.\" ']+?\s*\(", " (", bare, count=1, flags=re.IGNORECASE) if is_insert else bare
-    return all(name.lower() in _HARMLESS for name in re.findall(r"([A-Za-z_\u0080-\uffff][\w$]*)\s*\(", bare))
+    if bare.lstrip()[:6].upper() == "INSERT":
+        bare = _INSERTED.sub("INTO '' (", bare, count=1)  # the table's name is no function
+    elif re.search(r"\bINTO\b", bare, re.IGNORECASE):
+        return False  # SELECT … INTO makes a table, perhaps a temporary one
+    return all(name.lower() in _HARMLESS for name in _CALL.findall(bare))
+
+
+def _emptied(token: re.Match[str]) -> str:
+    """A quoted name as a name that no function of ours has; nothing for a literal, a comment and a placeholder."""
+    return " quoted_name " if token[0].startswith('"') else " '' "
 
 
 class PostgresConnection:
@@ -86,7 +100,7 @@ class PostgresConnection:
         """Connect. `shared`: a pooler lends the server's sessions for a transaction, so they have no state of ours."""
         password = address.password
         try:
-            driver = await asyncpg.connect(
+            driver: Any = await asyncpg.connect(  # type: ignore[call-overload]  # its stubs know no timeout=None
                 host=address.host,
                 port=address.port,
                 user=address.user,
@@ -109,7 +123,7 @@ class PostgresConnection:
 
     @property
     def driver(self) -> Any:
-        """asyncpg's own connection, for what this library does not offer."""
+        """The connection of asyncpg itself, for what this library does not offer."""
         return self._driver
 
     @property
@@ -169,9 +183,7 @@ class PostgresConnection:
             raise self._translated(error) from error
         return _touched(status)
 
-    async def execute_many(
-        self, text: str, parameters: Iterable[Sequence[Any]], target: Target | None = None
-    ) -> int:
+    async def execute_many(self, text: str, parameters: Iterable[Sequence[Any]], target: Target | None = None) -> int:
         """Run `text` for each of `parameters`, all or nothing; an insert of several rows goes by COPY."""
         rows = list(parameters)
         if not rows:
@@ -322,6 +334,8 @@ class PostgresConnection:
         """The library's error for one of asyncpg's; any other exception as it is."""
         if isinstance(error, StorageError):
             return error
+        if isinstance(error, asyncpg.DataError) and error.severity is None:  # asyncpg's own: the server has not spoken
+            return errors.of_client(error)
         if isinstance(error, asyncpg.PostgresError):
             return errors.of_server(
                 error.sqlstate or "",
@@ -332,7 +346,9 @@ class PostgresConnection:
             )
         if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError | EOFError):
             if self._driver.is_closed():
-                lost = ConnectionLost("the connection to the server is gone", remedy="look whether what it did is stored")
+                lost = ConnectionLost(
+                    "the connection to the server is gone", remedy="look whether what it did is stored"
+                )
                 if "connection is closed" in str(error):
                     lost = ConnectionLost("the connection to the server was gone already", remedy="run it again")
                     lost.sent = False

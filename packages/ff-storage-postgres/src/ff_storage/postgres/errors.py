@@ -85,7 +85,8 @@ def _of_state(sqlstate: str, said: str, details: dict[str, Any]) -> StorageError
                 details=details,
             )
         case "25006":
-            return DatabaseReadOnly(said, remedy="write to the primary, outside a read-only transaction", details=details)
+            remedy = "write to the primary, outside a read-only transaction"
+            return DatabaseReadOnly(said, remedy=remedy, details=details)
         case "53100" | "53400":
             return DatabaseFull(said, details=details)
         case "XX001" | "XX002":
@@ -105,11 +106,16 @@ def of_connect(sqlstate: str, message: str) -> ConnectionFailure:
     details = {"sqlstate": sqlstate} if sqlstate else {}
     if sqlstate in ("28P01", "28000"):
         return AuthenticationFailed(
-            "the server refused the user or the password", remedy="check user, password and pg_hba.conf", details=details
+            "the server refused the user or the password",
+            remedy="check user, password and pg_hba.conf",
+            details=details,
         )
     if sqlstate == "53300":
         return TooManyConnections(
-            "the server has no connection left", found=message, remedy="lower max_size, or use a pooler", details=details
+            "the server has no connection left",
+            found=message,
+            remedy="lower max_size, or use a pooler",
+            details=details,
         )
     if sqlstate == "3D000":
         return ConnectionFailure(
@@ -132,7 +138,7 @@ def of_system(error: OSError | EOFError | TimeoutError, place: str) -> StorageEr
         )
     failure = ConnectionFailure(
         f"no connection to {place}",
-        found=error.strerror or str(error) or type(error).__name__,
+        found=getattr(error, "strerror", None) or str(error) or type(error).__name__,
         remedy="check host and port, and that the server runs",
     )
     failure.transient = not isinstance(error, ssl.SSLError)

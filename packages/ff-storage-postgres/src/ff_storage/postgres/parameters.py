@@ -1,7 +1,7 @@
 """Raw SQL's arguments as asyncpg's parameters.
 
-A raw statement of an async pool takes `$1`, `$2`, …. asyncpg binds each value as the type that the server expects there,
-and refuses what does not fit. A dict is sent as JSON.
+A raw statement of an async pool takes `$1`, `$2`, …. asyncpg binds each value as the type that the server expects
+there, and refuses what does not fit. A dict is sent as JSON.
 """
 
 from __future__ import annotations

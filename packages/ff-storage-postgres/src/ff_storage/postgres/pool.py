@@ -67,10 +67,10 @@ class PostgresPool(Pool):
     ) -> None:
         if pool_size is not None and max_size is not None:
             raise ConfigurationError("pool_size and max_size are one limit under two names", remedy="pass one of them")
-        most = max_size if max_size is not None else pool_size if pool_size is not None else 10
+        most = max_size if max_size is not None else pool_size
         limits: dict[str, Any] = {
-            "min_size": min_size if min_size is not None else min(1, most),
-            "max_size": most if min_size is None or max_size is not None or pool_size is not None else max(most, min_size),
+            "min_size": min_size if min_size is not None else 1,
+            "max_size": most if most is not None else max(10, min_size or 0),
             "acquire_timeout": acquire_timeout,
             "max_waiting": max_waiting,
             "connect_timeout": connect_timeout,

@@ -18,7 +18,7 @@ class SQLiteDialect(Dialect):
     """SQLite 3.37 and newer, with STRICT tables."""
 
     name: ClassVar[str] = "sqlite"
-    capabilities: ClassVar[frozenset[Capability]] = frozenset(
+    capabilities: frozenset[Capability] = frozenset(
         {
             Capability.RETURNING,
             Capability.PARTIAL_INDEX,

@@ -155,8 +155,9 @@ class RowStream(contextlib.AbstractAsyncContextManager[AsyncIterator[T]]):
             raise InvalidValueError("a stream is entered once")
         self._executor = executor = await self._lease.__aenter__()
         try:
+            raw = self._raw is not None
             self._cursor = await executor.call(
-                lambda connection: connection.open_cursor(self._text, self._parameters, raw=self._raw is not None), self._raw
+                lambda connection: connection.open_cursor(self._text, self._parameters, raw=raw), self._raw
             )
         except BaseException as error:
             await self._lease.__aexit__(type(error), error, error.__traceback__)

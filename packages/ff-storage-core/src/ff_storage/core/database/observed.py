@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ff_storage.core.database.connection import Connection, Cursor, IsolationLevel
-from ff_storage.core.program import Row
+from ff_storage.core.program import Row, Target
 
 if TYPE_CHECKING:
     from ff_storage.core.observe import Observers, StatementKind, Watch
@@ -83,16 +83,16 @@ class ObservedConnection:
             watch.rows = touched = await self._connection.execute(text, parameters)
         return touched
 
-    async def execute_many(self, text: str, parameters: Iterable[Sequence[Any]]) -> int:
+    async def execute_many(self, text: str, parameters: Iterable[Sequence[Any]], target: Target | None = None) -> int:
         """Run `text` for each of `parameters`."""
         with self._watch("execute_many", text) as watch:
-            watch.rows = touched = await self._connection.execute_many(text, parameters)
+            watch.rows = touched = await self._connection.execute_many(text, parameters, target)
         return touched
 
-    async def open_cursor(self, text: str, parameters: Sequence[Any]) -> ObservedCursor:
+    async def open_cursor(self, text: str, parameters: Sequence[Any], *, raw: bool = False) -> ObservedCursor:
         """A cursor over the rows of a statement, whose batches are reported too."""
         with self._watch("open", text, parameters):
-            cursor = await self._connection.open_cursor(text, parameters)
+            cursor = await self._connection.open_cursor(text, parameters, raw=raw)
         return ObservedCursor(self._connection, cursor, text, self._observers)
 
     # --- transactions ------------------------------------------------------------------------------------------------
