@@ -77,6 +77,17 @@ if TYPE_CHECKING:
     from ff_storage.core.model import Field, Many, One, PydanticModel, Relationship
     from ff_storage.core.query import AND, NOT, OR, ChunkResult, F, Query, bulk_insert, col, func, not_
     from ff_storage.core.repository import PydanticRepository
+    from ff_storage.core.retry import (
+        DATABASE_RETRY,
+        DEFAULT_RETRY,
+        NETWORK_RETRY,
+        CircuitBreaker,
+        CircuitState,
+        RetryPolicy,
+        exponential_backoff,
+        retry,
+        retry_async,
+    )
     from ff_storage.postgres import PostgresPool
     from ff_storage.schema import AsyncSchemaManager
     from ff_storage.sqlite import SQLitePool
@@ -85,6 +96,9 @@ if TYPE_CHECKING:
 __all__ = [
     "ALL_TENANTS",
     "AND",
+    "DATABASE_RETRY",
+    "DEFAULT_RETRY",
+    "NETWORK_RETRY",
     "NOT",
     "OR",
     "AmbiguousRow",
@@ -93,7 +107,9 @@ __all__ = [
     "AuthenticationFailed",
     "CheckViolation",
     "ChunkResult",
+    "CircuitBreaker",
     "CircuitBreakerOpen",
+    "CircuitState",
     "CommitOutcomeUnknown",
     "ConcurrencyError",
     "ConcurrentUseError",
@@ -138,6 +154,7 @@ __all__ = [
     "QueryTimeout",
     "RelationNotLoaded",
     "Relationship",
+    "RetryPolicy",
     "SQLitePool",
     "Savepoint",
     "SavepointAlreadyReleased",
@@ -166,15 +183,21 @@ __all__ = [
     "WrongLoopError",
     "bulk_insert",
     "col",
+    "exponential_backoff",
     "func",
     "not_",
     "open_pool",
+    "retry",
+    "retry_async",
     "tenant_scope",
 ]
 
 _HOME = {
     "ALL_TENANTS": "ff_storage.core.context",
     "AND": "ff_storage.core.query",
+    "DATABASE_RETRY": "ff_storage.core.retry",
+    "DEFAULT_RETRY": "ff_storage.core.retry",
+    "NETWORK_RETRY": "ff_storage.core.retry",
     "NOT": "ff_storage.core.query",
     "OR": "ff_storage.core.query",
     "AmbiguousRow": "ff_storage.core.errors",
@@ -183,7 +206,9 @@ _HOME = {
     "AuthenticationFailed": "ff_storage.core.errors",
     "CheckViolation": "ff_storage.core.errors",
     "ChunkResult": "ff_storage.core.query",
+    "CircuitBreaker": "ff_storage.core.retry",
     "CircuitBreakerOpen": "ff_storage.core.errors",
+    "CircuitState": "ff_storage.core.retry",
     "CommitOutcomeUnknown": "ff_storage.core.errors",
     "ConcurrencyError": "ff_storage.core.errors",
     "ConcurrentUseError": "ff_storage.core.errors",
@@ -228,6 +253,7 @@ _HOME = {
     "QueryTimeout": "ff_storage.core.errors",
     "RelationNotLoaded": "ff_storage.core.errors",
     "Relationship": "ff_storage.core.model",
+    "RetryPolicy": "ff_storage.core.retry",
     "SQLitePool": "ff_storage.sqlite",
     "Savepoint": "ff_storage.core.database",
     "SavepointAlreadyReleased": "ff_storage.core.errors",
@@ -256,9 +282,12 @@ _HOME = {
     "WrongLoopError": "ff_storage.core.errors",
     "bulk_insert": "ff_storage.core.query",
     "col": "ff_storage.core.query",
+    "exponential_backoff": "ff_storage.core.retry",
     "func": "ff_storage.core.query",
     "not_": "ff_storage.core.query",
     "open_pool": "ff_storage.core.database",
+    "retry": "ff_storage.core.retry",
+    "retry_async": "ff_storage.core.retry",
     "tenant_scope": "ff_storage.core.context",
 }
 # --- end of the written part
