@@ -22,7 +22,7 @@ def _database(postgres_server: servers.Server) -> Iterator[tuple[str, psycopg.Co
 
 
 @pytest.fixture
-def database(_database: tuple[str, psycopg.Connection]) -> Iterator[str]:
+def empty_database(_database: tuple[str, psycopg.Connection]) -> Iterator[str]:
     """The URL of an empty database. It is emptied and not made anew, which takes a tenth of the time."""
     url, connection = _database
     yield url

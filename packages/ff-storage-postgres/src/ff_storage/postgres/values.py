@@ -107,6 +107,8 @@ def encoder(type_: types.ColumnType) -> Convert:
 def decoder(type_: types.ColumnType, *, driver_uuid: bool = False) -> Convert | None:
     """What the drivers return → canonical value; None when they are the same."""
     match type_:
+        case types.Timestamp():
+            return aware
         case types.Interval():
             return _decode_interval
         case types.Json():
@@ -160,6 +162,14 @@ def plain_uuid(
     set_int(made, value.int)
     set_safe(made, safe)
     return made
+
+
+def aware(value: dt.datetime, utc: dt.tzinfo = dt.UTC) -> dt.datetime:
+    """A timestamp with its zone, which asyncpg leaves out of the first and the last instant.
+
+    It sends these two as -infinity and infinity. They compare as they should, and come back as what they were.
+    """
+    return value if value.tzinfo is not None else value.replace(tzinfo=utc)
 
 
 _PLAIN: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS

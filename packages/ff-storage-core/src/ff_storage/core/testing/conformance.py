@@ -113,12 +113,14 @@ class Conformance:
             pytest.skip(reason)
 
     @pytest.fixture
-    def url(self, request: pytest.FixtureRequest) -> str:
+    def database(self) -> str:
+        """The URL of the test's own database; each subclass gives it."""
+        pytest.fail(f"{type(self).__name__} must provide a fixture `database`: the URL of an empty database")
+
+    @pytest.fixture
+    def url(self, database: str) -> str:
         """The URL that the subclass's `database` gives."""
-        try:
-            return str(request.getfixturevalue("database"))
-        except pytest.FixtureLookupError:
-            pytest.fail(f"{type(self).__name__} must provide a fixture `database`: the URL of an empty database")
+        return database
 
     def open(self, url: str, **options: Any) -> AbstractAsyncContextManager[Pool]:
         """A pool on `url`, not yet connected."""
