@@ -173,7 +173,7 @@ def from_text(options: Mapping[str, str], function: Callable[..., Any]) -> dict[
     for name, value in options.items():
         if name not in known:
             raise ConfigurationError(
-                f"a PostgreSQL URL has no parameter {ascii(name)[:60]}", remedy=nearest(name, [*known, *URL_OPTIONS])
+                f"a PostgreSQL URL has no parameter {ascii(name)[:60]}", remedy=nearest(name, {*known, *URL_OPTIONS})
             )
         found[name] = _value(name, value)
     return found

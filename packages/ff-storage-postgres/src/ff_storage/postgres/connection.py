@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import select
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -96,7 +97,9 @@ class PostgresConnection:
             self._poll = poll.poll
 
     @classmethod
-    async def open(cls, address: Address, *, shared: bool, statement_cache_size: int) -> PostgresConnection:
+    async def open(
+        cls, address: Address, tls: ssl.SSLContext | None, *, shared: bool, statement_cache_size: int
+    ) -> PostgresConnection:
         """Connect. `shared`: a pooler lends the server's sessions for a transaction, so they have no state of ours."""
         password = address.password
         try:
@@ -106,7 +109,7 @@ class PostgresConnection:
                 user=address.user,
                 database=address.dbname,
                 password=password.reveal() if password is not None else None,
-                ssl=address.tls.make_context() or False,
+                ssl=tls or False,
                 timeout=None,  # the pool's own deadline stands around this
                 statement_cache_size=0 if shared else statement_cache_size,
                 server_settings={"application_name": address.application_name},

@@ -136,6 +136,11 @@ def of_system(error: OSError | EOFError | TimeoutError, place: str) -> StorageEr
             found=str(error.verify_message or error.reason),
             remedy="pass sslrootcert=… with the authority that signed it",
         )
+    if "rejected SSL upgrade" in str(error):  # how asyncpg puts it
+        return ConnectionFailure(
+            f"{place} does not speak TLS",
+            remedy="let the server have a certificate, or say sslmode=disable where the network is trusted",
+        )
     failure = ConnectionFailure(
         f"no connection to {place}",
         found=getattr(error, "strerror", None) or str(error) or type(error).__name__,

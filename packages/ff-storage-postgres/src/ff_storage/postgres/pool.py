@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from ssl import SSLContext
 from typing import Any, ClassVar, Final
 
 from ff_storage.core.database import Connection, IsolationLevel, Pool, PoolSettings
@@ -97,6 +98,7 @@ class PostgresPool(Pool):
             raise ConfigurationError("uuid must be 'python' or 'driver'", found=ascii(uuid)[:60])
         if type(statement_cache_size) is not int or statement_cache_size < 0:
             raise ConfigurationError("statement_cache_size must be 0 or more", found=ascii(statement_cache_size)[:60])
+        self._tls: SSLContext | None = None
         self._pgbouncer = bool(pgbouncer)
         self._statement_cache_size = statement_cache_size
         self._dialect = PostgresDialect(driver_uuid=uuid == "driver")
@@ -115,8 +117,10 @@ class PostgresPool(Pool):
         return parameters.bind
 
     async def _connect(self) -> Connection:
+        if self._tls is None:
+            self._tls = self._address.tls.make_context()  # reads the authorities' file: once a pool
         connection = await PostgresConnection.open(
-            self._address, shared=self._pgbouncer, statement_cache_size=self._statement_cache_size
+            self._address, self._tls, shared=self._pgbouncer, statement_cache_size=self._statement_cache_size
         )
         if self._dialect.server_version is None:
             try:
