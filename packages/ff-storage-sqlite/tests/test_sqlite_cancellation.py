@@ -159,7 +159,7 @@ async def test_waiters_canceled_at_every_await(file_pool: SQLitePool, sweep: Swe
             for _ in range(3):
                 held.append(await file_pool.lease())  # noqa: PERF401 - each is held, should the next await be canceled
             waiting = asyncio.create_task(file_pool.fetch("SELECT 1", ()))
-            asyncio.get_running_loop().call_later(0.001, held[0].give_back)
+            asyncio.get_running_loop().call_later(0.001, lambda: held.pop(0).give_back())
             assert await file_pool.fetch("SELECT 2", ()) == [(2,)]
         finally:
             for lease in held:

@@ -8,7 +8,7 @@ import contextvars
 import multiprocessing
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ff_storage.core.errors import (
     ConnectionLost,
     ConnectionPoolExhausted,
     DatabaseCorrupt,
+    DatabaseError,
     DatabaseReadOnly,
     MissingDistributionError,
     PoolClosed,
@@ -30,12 +31,14 @@ from ff_storage.core.errors import (
     PoolTimeout,
     QueryError,
     QueryTimeout,
+    TooManyConnections,
     TransactionAborted,
     UniqueViolation,
     WrongLoopError,
 )
 from ff_storage.core.program import Execute, Program
 from ff_storage.sqlite import SQLitePool
+from ff_storage.sqlite.connection import SQLiteConnection
 
 ENDLESS = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
 
@@ -161,8 +164,9 @@ async def test_max_waiting_refuses_at_once(path: Path) -> None:
 async def test_a_connection_is_given_back_once(file_pool: SQLitePool) -> None:
     lease = await file_pool.lease()
     lease.give_back()
-    lease.give_back()
-    with pytest.raises(PoolError):
+    with pytest.raises(PoolError, match="given back"):
+        lease.give_back()
+    with pytest.raises(PoolError, match="block has ended"):
         await lease.fetch("SELECT 1", ())
     assert file_pool.stats().idle == file_pool.stats().size
     async with file_pool.acquire() as connection:
@@ -187,9 +191,10 @@ async def test_an_acquired_connection_is_held(file_pool: SQLitePool) -> None:
 
 
 async def test_a_hung_connect_ends_and_blocks_nobody(slow: SlowPool) -> None:
-    waiting = asyncio.create_task(slow.fetch_val("SELECT 1"))
-    with pytest.raises(ConnectionFailure, match=r"0\.5 s"):
-        await waiting
+    with pytest.raises(PoolTimeout, match="no connection could be opened") as caught:
+        await slow.lease(0.8)
+    assert isinstance(caught.value.__cause__, ConnectionFailure)
+    assert "0.5 s" in caught.value.__cause__.message
     slow.gate.set()
     assert await slow.fetch_val("SELECT 1") == 1
     slow.gate.clear()
@@ -207,6 +212,73 @@ async def test_a_failed_connect_is_told_to_who_waits_and_the_next_tries_again(sl
     results = await asyncio.gather(*(slow.fetch_val("SELECT ?", n) for n in range(4)), return_exceptions=True)
     assert [str(result)[:5] for result in results if isinstance(result, Exception)] == ["first", "secon"]
     assert sorted(result for result in results if isinstance(result, int)) == [2, 3]
+
+
+def transient(message: str) -> ConnectionFailure:
+    failure = ConnectionFailure(message)
+    failure.transient = True
+    return failure
+
+
+async def test_what_may_succeed_later_is_tried_again_while_somebody_waits(slow: SlowPool) -> None:
+    slow.failures = [transient(f"attempt {n}") for n in range(4)]
+    slow.gate.set()
+    assert await slow.fetch_val("SELECT 1") == 1
+    assert not slow.failures
+
+
+async def test_who_waits_in_vain_learns_why(slow: SlowPool) -> None:
+    slow.failures = [transient("the server starts up") for _ in range(1000)]
+    slow.gate.set()
+    for _ in range(2):
+        with pytest.raises(PoolTimeout, match="the last attempt failed: the server starts up") as caught:
+            await slow.lease(0.1)
+        assert isinstance(caught.value.__cause__, ConnectionFailure)
+    await slow.settle()
+    left = len(slow.failures)
+    assert 900 < left < 1000
+    await turns()
+    assert len(slow.failures) == left, "nobody waits, so nothing is tried"
+
+
+async def test_what_exists_goes_on_serving_while_no_more_can_be_opened(slow: SlowPool) -> None:
+    """F15: a server that has no connection left delays those who want another, and nobody else."""
+    slow.gate.set()
+    async with slow.acquire() as held:
+        slow.failures = [TooManyConnections("too many") for _ in range(1000)]
+        waiting = [asyncio.create_task(slow.fetch_val("SELECT ?", n)) for n in range(5)]
+        await turns()
+        assert await held.fetch_val("SELECT 1") == 1
+        assert slow.stats().waiting == 5
+    assert await asyncio.gather(*waiting) == [*range(5)]
+    assert slow.stats().opened == 1
+
+
+async def test_opening_a_pool_fails_with_the_first_failure(path: Path) -> None:
+    class FailingPool(SQLitePool):
+        async def _connect(self) -> Connection:
+            attempts.append(1)
+            raise transient("refused")
+
+    attempts: list[int] = []
+    pool = FailingPool(path)
+    with pytest.raises(ConnectionFailure, match="refused"):
+        await pool.connect()
+    assert len(attempts) == 1
+    assert pool.state == "closed"
+    async with FailingPool(path, min_size=0, acquire_timeout=0.1) as lazy:
+        with pytest.raises(PoolTimeout, match="refused"):
+            await lazy.fetch_val("SELECT 1")
+
+
+async def test_closing_does_not_wait_for_what_is_being_opened(slow: SlowPool) -> None:
+    waiting = [asyncio.create_task(slow.fetch_val("SELECT 1")) for _ in range(2)]
+    await turns()
+    slow.failures = [transient("refused")]
+    async with asyncio.timeout(0.4):  # the attempt itself may take 0.5 s
+        await slow.disconnect()
+    assert all(isinstance(error, PoolClosed) for error in await asyncio.gather(*waiting, return_exceptions=True))
+    assert slow.stats().size == 0
 
 
 async def test_a_canceled_waiter_does_not_cancel_the_connecting(slow: SlowPool) -> None:
@@ -386,7 +458,27 @@ async def test_an_old_connection_is_replaced(path: Path) -> None:
         for _ in range(3):
             assert await pool.fetch_val("SELECT 1") == 1
         assert pool.stats().opened >= 3
-        assert pool.stats().size == 1
+        assert pool.stats().size <= 1
+
+
+async def test_an_old_connection_is_replaced_though_it_never_rests(path: Path) -> None:
+    """Handed from one caller to the next, a connection is replaced as soon as it is old."""
+    async with SQLitePool(path, max_age=0, max_size=1) as pool:
+        assert await asyncio.gather(*(pool.fetch_val("SELECT ?", n) for n in range(20))) == [*range(20)]
+        assert pool.stats().opened >= 20
+
+
+async def test_what_nobody_uses_is_closed_down_to_the_least(path: Path) -> None:
+    async with SQLitePool(path, min_size=1, max_size=3, max_idle=0.05) as pool:
+        leases = [await pool.lease() for _ in range(3)]
+        for lease in leases:
+            lease.give_back()
+        assert pool.get_open_connections() == 3
+        async with asyncio.timeout(30):
+            while pool.get_open_connections() > 1:  # noqa: ASYNC110 - a timer of the pool's has no event
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        assert pool.get_open_connections() == 1
 
 
 async def test_a_connection_that_broke_is_replaced_while_others_wait(path: Path) -> None:
@@ -415,7 +507,115 @@ async def test_a_database_in_memory_is_never_replaced_silently() -> None:
         assert await pool.fetch_val("SELECT count(*) FROM sqlite_master") == 0
 
 
+class WatchedConnection(SQLiteConnection):
+    """One that can be disturbed, and is dead when it is then pinged."""
+
+    __slots__ = ("dead", "pings")
+
+    @property
+    def is_disturbed(self) -> bool:
+        return getattr(self, "dead", False)
+
+    async def ping(self) -> None:
+        self.pings = getattr(self, "pings", 0) + 1
+        if self.is_disturbed:
+            raise ConnectionLost("the server is gone")
+        await super().ping()
+
+
+class WatchedPool(SQLitePool):
+    """A pool of such connections."""
+
+    async def _connect(self) -> Connection:
+        return await WatchedConnection.open(self._database, self._turns)
+
+
+async def rested(pool: WatchedPool, count: int) -> list[WatchedConnection]:
+    """`count` idle connections that have rested for more than a moment."""
+    leases = [await pool.lease() for _ in range(count)]
+    for lease in leases:
+        lease.give_back()
+    await asyncio.sleep(0.005)
+    found = [lease.member.connection for lease in leases]
+    assert all(isinstance(connection, WatchedConnection) for connection in found)
+    return found  # type: ignore[return-value]  # as just seen
+
+
+async def test_f01_an_idle_connection_on_which_its_end_arrived_is_not_given_out(path: Path) -> None:
+    async with WatchedPool(path, max_size=4) as pool:
+        connections = await rested(pool, 4)
+        connections[3].dead = True
+        assert await pool.fetch_val("SELECT 1") == 1
+        await pool.settle()
+        assert connections[3].is_closed
+        assert pool.stats().discarded == 1
+        assert [connection.pings for connection in connections[:3]] == [1, 1, 1], "the others were suspects"
+        assert await asyncio.gather(*(pool.fetch_val("SELECT ?", n) for n in range(9))) == [*range(9)]
+
+
+async def test_f01_a_server_that_restarts_is_noticed_once(path: Path) -> None:
+    async with WatchedPool(path, max_size=4) as pool:
+        connections = await rested(pool, 4)
+        lease = await pool.lease()
+        for connection in connections:
+            connection.dead = True
+        lease.member.connection.terminate()  # what a driver does when it finds the connection lost
+        lease.give_back()
+        assert await asyncio.gather(*(pool.fetch_val("SELECT ?", n) for n in range(9))) == [*range(9)]
+        assert all(connection.is_closed for connection in connections)
+        await pool.settle()
+        assert pool.stats().used == 0
+
+
+async def test_a_connection_that_is_found_closed_is_passed_over(path: Path) -> None:
+    async with WatchedPool(path, max_size=3) as pool:
+        connections = await rested(pool, 3)
+        connections[1].terminate()
+        connections[2].terminate()
+        lease = await pool.lease()
+        assert lease.member.connection is connections[0]
+        lease.give_back()
+        assert pool.get_open_connections() == 1
+
+
 # --- closing ---------------------------------------------------------------------------------------------------------
+
+
+async def test_all_connections_are_closed_now_or_when_they_are_given_back(file_pool: SQLitePool) -> None:
+    held, other = await file_pool.lease(), await file_pool.lease()
+    other.give_back()
+    assert file_pool.get_open_connections() == 2
+    file_pool.close_all_connections()
+    assert file_pool.get_open_connections() == 1
+    assert await held.fetch_val("SELECT 1") == 1
+    waiting = [asyncio.create_task(file_pool.fetch_val("SELECT ?", n)) for n in range(5)]
+    await turns()
+    held.give_back()
+    assert await asyncio.gather(*waiting) == [*range(5)]
+    assert held.member.connection.is_closed
+    assert other.member.connection.is_closed
+    assert file_pool.state == "open"
+
+
+def test_all_connections_are_closed_from_outside_the_loop(path: Path) -> None:
+    pool = SQLitePool(path)
+    assert pool.get_open_connections() == 0
+    pool.close_all_connections()
+
+    async def use() -> None:
+        await pool.connect()
+        assert pool.get_open_connections() == 1
+        await asyncio.to_thread(pool.close_all_connections)
+        await turns()
+        assert pool.get_open_connections() == 0
+        assert await pool.fetch_val("SELECT 1") == 1
+        assert pool.get_open_connections() == 1
+
+    asyncio.run(use())
+    pool.close_all_connections()
+    assert pool.get_open_connections() == 0
+    asyncio.run(pool.disconnect())
+    pool.close_all_connections()
 
 
 async def test_a_pool_is_used_while_it_is_open(path: Path) -> None:
@@ -562,25 +762,63 @@ def test_a_pool_belongs_to_its_loop(path: Path) -> None:
     asyncio.run(both())
 
 
-def use_in_a_child(pool: SQLitePool, answers: Any) -> None:
-    async def use() -> None:
-        try:
-            await pool.fetch_val("SELECT 1")
-        except WrongLoopError:
-            answers.put("refused")
-
-    asyncio.run(use())
-
-
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-async def test_a_pool_belongs_to_its_process(file_pool: SQLitePool) -> None:
+def in_a_child(work: Callable[[], Awaitable[Any]]) -> str:
+    """What `work` gives in a forked process."""
     context = multiprocessing.get_context("fork")
     answers = context.SimpleQueue()
-    child = context.Process(target=use_in_a_child, args=(file_pool, answers))
+
+    async def answer() -> None:
+        try:
+            answers.put(f"{await work()}")
+        except DatabaseError as error:
+            answers.put(f"{type(error).__name__}: {error}")
+
+    # From this thread, with its loop: that is how a service forks.
+    child = context.Process(target=lambda: asyncio.run(answer()))
     child.start()
-    assert await asyncio.to_thread(answers.get) == "refused"
-    await asyncio.to_thread(child.join)
+    found: str = answers.get()
+    child.join()
+    return found
+
+
+forking = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+
+@forking
+async def test_f22_a_pool_belongs_to_its_process(file_pool: SQLitePool) -> None:
+    async def reopen() -> Any:
+        await file_pool.disconnect()
+        file_pool.close_all_connections()
+        async with file_pool:
+            return await file_pool.fetch_val("SELECT 1")
+
+    async with file_pool.transaction() as tx:
+        uses: list[Callable[[], Awaitable[Any]]] = [
+            lambda: file_pool.fetch_val("SELECT 1"),
+            file_pool.connect,
+            file_pool.transaction().__aenter__,
+            file_pool.acquire().__aenter__,
+            lambda: tx.fetch_val("SELECT 1"),
+        ]
+        for use in uses:
+            assert in_a_child(use) == (
+                "WrongLoopError: this pool belongs to another process: it was open when this one was forked;"
+                " open a pool in each process, after it was forked [FF-D503]"
+            )
+        assert in_a_child(reopen) == "1"
+        assert await tx.fetch_val("SELECT 1") == 1
     assert await file_pool.fetch_val("SELECT 1") == 1
+
+
+@forking
+def test_a_pool_that_is_not_open_yet_may_be_inherited(path: Path) -> None:
+    pool = SQLitePool(path)
+
+    async def use() -> Any:
+        async with pool:
+            return await pool.fetch_val("SELECT 1")
+
+    assert in_a_child(use) == "1"
 
 
 # --- streams ---------------------------------------------------------------------------------------------------------

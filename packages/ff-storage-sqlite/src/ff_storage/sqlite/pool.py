@@ -46,6 +46,7 @@ class SQLitePool(Pool):
         reset_timeout: float | None = 5.0,
         check_after: float | None = 30.0,
         max_age: float | None = None,
+        max_idle: float | None = 300.0,
         busy_timeout: float = 5.0,
         journal_mode: str = "WAL",
         synchronous: str = "FULL",
@@ -74,6 +75,7 @@ class SQLitePool(Pool):
                 reset_timeout=reset_timeout,
                 check_after=check_after,
                 max_age=max_age,
+                max_idle=max_idle,
             )
         )
         if not busy_timeout >= 0:

@@ -41,11 +41,13 @@ def ambient(pool: Pool) -> Transaction | None:
             if entry.is_active:
                 if entry.task is asyncio.current_task():
                     return entry
-                raise TransactionNotShared(
-                    "this task was started inside a transaction that belongs to another task",
-                    remedy="pass connection=tx to work in it, or use pool.detached() to work outside"
-                    " (asyncio.timeout keeps the task, wait_for may not)",
-                )
+                pool.check_loop()  # another loop or process is the nearer reason
+                if entry.has_connection:  # not so when the pool was closed and opened again, or a process forked
+                    raise TransactionNotShared(
+                        "this task was started inside a transaction that belongs to another task",
+                        remedy="pass connection=tx to work in it, or use pool.detached() to work outside"
+                        " (asyncio.timeout keeps the task, wait_for may not)",
+                    )
         entry = entry.outer
     return None
 

@@ -25,15 +25,16 @@ T = TypeVar("T")
 class Member:
     """A connection of a pool, and what the pool remembers of it: times in seconds of the monotonic clock.
 
-    `dirty`: raw SQL may have changed its session. `owner`: the task that holds it for longer than one statement.
+    `expires`: when it is given back later than that, it is closed. `dirty`: raw SQL may have changed its session.
+    `owner`: the task that holds it for longer than one statement.
     """
 
-    __slots__ = ("born", "connection", "dirty", "idle_since", "owner")
+    __slots__ = ("connection", "dirty", "expires", "idle_since", "owner")
 
-    def __init__(self, connection: Connection, born: float) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.born = born
-        self.idle_since = born
+        self.expires = float("inf")
+        self.idle_since = 0.0
         self.dirty = False
         self.owner: asyncio.Task[Any] | None = None
 
@@ -69,6 +70,7 @@ class Lease(Executor):
 
     async def call(self, function: Callable[[Connection], Awaitable[T]], raw: str | None = None) -> T:
         """Run `function` on the connection."""
+        self.pool.check_loop()
         if self.busy:
             raise ConcurrentUseError(
                 "this connection is running a statement of another task", remedy="give each task its own"
@@ -96,7 +98,7 @@ class Lease(Executor):
     def abandon(self) -> None:
         """Stop whatever is running; nothing more runs here, and the pool cleans up."""
         self.broken = True
-        self.member.connection.cancel()
+        self.pool.interrupt(self.member)
 
     async def fetch(self, text: str, parameters: Sequence[Any]) -> list[Row]:
         """Run one compiled statement and return every row, in driver values."""
@@ -122,13 +124,14 @@ class Lease(Executor):
         return Transaction(self, isolation, readonly)
 
     def give_back(self, error: BaseException | None = None) -> None:
-        """Return the connection to the pool; `error` is what ended the work on it."""
-        if not self._returned:
-            self._returned = True
-            if self.busy or (error is not None and not has_ended(error)):
-                self.abandon()
-            self.member.owner = None
-            self.pool.take_back(self.member, clean=not self.broken)
+        """Return the connection to the pool, once; `error` is what ended the work on it."""
+        if self._returned:
+            raise PoolError("this connection was given back already", remedy="give each connection back once")
+        self._returned = True
+        if self.busy or (error is not None and not has_ended(error)):
+            self.abandon()
+        self.member.owner = None
+        self.pool.take_back(self.member, clean=not self.broken)
 
 
 def send(connection: Connection, command: Command) -> Awaitable[Any]:

@@ -12,9 +12,10 @@ class PoolSettings:
     """The limits of a pool; times in seconds, None for no limit.
 
     `acquire_timeout` bounds the wait for a connection, `max_waiting` the number of callers that wait,
-    `connect_timeout` the opening of one connection, `query_timeout` each statement, `reset_timeout` the cleaning of a
-    connection. One that was idle for `check_after` is checked before it is given out, one older than `max_age` is
-    replaced.
+    `connect_timeout` the opening of one connection, `query_timeout` each statement, `reset_timeout` the checking or
+    cleaning of a connection. One that was idle for `check_after` is checked before it is given out, one older than
+    `max_age` (spread by a tenth, so that not all go at once) is replaced, and one that nobody has used for `max_idle`
+    is closed, down to `min_size`.
     """
 
     min_size: int = 1
@@ -26,6 +27,7 @@ class PoolSettings:
     reset_timeout: float | None = 5.0
     check_after: float | None = 30.0
     max_age: float | None = 3600.0
+    max_idle: float | None = 300.0
 
     def __post_init__(self) -> None:
         if self.max_size < 1:

@@ -148,6 +148,11 @@ class Transaction(Executor):
         return self._work is not None and not self._ended
 
     @property
+    def has_connection(self) -> bool:
+        """Whether its connection is still one of the pool's."""
+        return self._work is not None and self.pool.has(self._work.lease.member)
+
+    @property
     def connection(self) -> Transaction:
         """What stands for its connection: the transaction itself. Raises when it is not active."""
         self._started()

@@ -1,0 +1,14 @@
+"""Pauses between attempts: longer each time up to a bound, and random, so that not all callers come back at once."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+
+def pauses(first: float, longest: float) -> Iterator[float]:
+    """Seconds to pause before each further attempt, without end: each random up to a bound that doubles each time."""
+    bound = first
+    while True:
+        yield random.uniform(0, bound)  # noqa: S311 - it spreads load, and guards nothing
+        bound = min(bound * 2, longest)
