@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ff_storage.core import program as programs
 from ff_storage.core.database.connection import Connection, IsolationLevel
 from ff_storage.core.database.executor import Bind, Executor
-from ff_storage.core.errors import ConcurrentUseError, PoolError, QueryTimeout
+from ff_storage.core.errors import ConcurrentUseError, ConnectionLost, PoolError, QueryTimeout
 from ff_storage.core.program import Command, Execute, Fetch, Program, Row
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Lease(Executor):
         self.member = member
         self.busy = False
         self.broken = False
+        self.loss: ConnectionLost | None = None
         self._returned = False
 
     @property
@@ -89,7 +90,9 @@ class Lease(Executor):
         try:
             return await (function(connection) if deadlines is None else deadlines.run(function(connection)))
         except BaseException as error:
-            if not has_ended(error):
+            if isinstance(error, ConnectionLost):
+                self.loss = error
+            elif not has_ended(error):
                 self.abandon()
             raise
         finally:
@@ -131,7 +134,7 @@ class Lease(Executor):
         if self.busy or (error is not None and not has_ended(error)):
             self.abandon()
         self.member.owner = None
-        self.pool.take_back(self.member, clean=not self.broken)
+        self.pool.take_back(self.member, self.loss, clean=not self.broken)
 
 
 def send(connection: Connection, command: Command) -> Awaitable[Any]:

@@ -27,7 +27,7 @@ from typing import Any, Final
 from ff_storage.core.database.lease import Member
 from ff_storage.core.database.settings import PoolSettings, PoolStatistics
 from ff_storage.core.database.upkeep import Upkeep
-from ff_storage.core.errors import DatabaseError, PoolClosed, PoolFull, PoolTimeout, WrongLoopError
+from ff_storage.core.errors import ConnectionLost, DatabaseError, PoolClosed, PoolFull, PoolTimeout, WrongLoopError
 
 logger = logging.getLogger("ff_storage.database")
 
@@ -200,14 +200,18 @@ class Stock(Upkeep):
 
     # --- giving ------------------------------------------------------------------------------------------------------
 
-    def take_back(self, member: Member, *, clean: bool = True) -> None:
-        """Take a connection from whoever held it; not `clean` when its last statement may not have ended."""
+    def take_back(self, member: Member, error: BaseException | None = None, *, clean: bool = True) -> None:
+        """Take a connection from whoever held it.
+
+        `error` is what its last statement raised; it is not `clean` when that may not have ended.
+        """
         connection = member.connection
         if not clean and not self._is_here():
             return  # a coroutine that is destroyed after its loop, or in a forked process, may touch nothing
         if member not in self._members:
             return  # the pool was closed under it
-        if connection.is_closed:
+        if connection.is_closed or isinstance(error, ConnectionLost):
+            connection.terminate()
             self._suspect(monotonic())
             self._discard(member)
         elif not clean:

@@ -126,6 +126,8 @@ class Upkeep(ABC):
             logger.info("a connection could not be opened, and is tried again while somebody waits: %s", failure)
             await asyncio.sleep(next(pause))
             if not self._is_wanted():
+                # At once, and not when the task has ended: who comes in between would count on it.
+                self._is_done(self._opening)
                 return
         self._is_done(self._opening)
         self._failure = None
