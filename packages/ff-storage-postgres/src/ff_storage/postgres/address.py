@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import ipaddress
 import os
+import re
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -76,7 +77,7 @@ class Tls:
                 remedy="check sslrootcert, sslcert and sslkey",
             ) from error
         made.check_hostname = self.mode == "verify-full"
-        if self.mode == "require":
+        if self.mode == "require" and self.root is None:  # with an authority it is verify-ca, as for libpq
             made.verify_mode = ssl.CERT_NONE
         return made
 
@@ -120,15 +121,15 @@ def address(
 
     `ssl` is True or False, an `ssl.SSLContext`, or one of `TLS_MODES`, as `sslmode` is.
     """
-    host = _text("host", host or "localhost")
+    host = _host(_text("host", host or "localhost"))
     user = _text("user", user or "postgres")
     tls = _tls(
-        host, ssl, sslmode, *(None if each is None else os.fspath(each) for each in (sslrootcert, sslcert, sslkey))
+        host, ssl, sslmode, _file("sslrootcert", sslrootcert), _file("sslcert", sslcert), _file("sslkey", sslkey)
     )
     return Address(
         host=host,
         port=_port(port),
-        dbname=_text("dbname", dbname or user),
+        dbname=_dbname(_text("dbname", dbname or user)),
         user=user,
         password=_secret(password),
         tls=tls,
@@ -138,6 +139,10 @@ def address(
 
 def parse_url(url: str) -> tuple[dict[str, Any], dict[str, str]]:
     """The keywords of `address` that a URL says, and the other parameters behind its `?`. Errors never repeat it."""
+    if re.search(r"[\s\x00-\x1f\x7f]", url):  # urlsplit() leaves some of them out, in a password too
+        raise ConfigurationError(
+            "a PostgreSQL URL has no spaces, line breaks or control characters", remedy="write them as %XX"
+        )
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -152,18 +157,31 @@ def parse_url(url: str) -> tuple[dict[str, Any], dict[str, str]]:
     if parts.path.count("/") > 1:
         raise ConfigurationError("a PostgreSQL URL names one database", remedy=_FORM)
     known: dict[str, Any] = {
-        "host": unquote(parts.hostname) if parts.hostname else None,
+        "host": _unquoted("host", parts.hostname) or None,
         "port": port,
-        "user": unquote(parts.username) if parts.username else None,
-        "password": unquote(parts.password) if parts.password is not None else None,
-        "dbname": unquote(parts.path.removeprefix("/")) or None,
+        "user": _unquoted("user", parts.username) or None,
+        "password": _unquoted("password", parts.password),
+        "dbname": _unquoted("database", parts.path.removeprefix("/")) or None,
     }
     rest: dict[str, str] = {}
     for name, value in options:
-        if name in rest or (name in _TLS_OPTIONS and name in known):
-            raise ConfigurationError(f"the URL says {name} twice")
-        (known if name in URL_OPTIONS else rest)[name] = value
+        part = known if name in URL_OPTIONS else rest
+        if part.get(name) is not None:
+            raise ConfigurationError(f"the URL says {ascii(name)[:60]} twice", remedy="leave one of them out")
+        part[name] = value
     return known, rest
+
+
+def _unquoted(part: str, text: str | None) -> str | None:
+    """A part of a URL without its %XX. Raises ConfigurationError for what is none, instead of taking it as it is."""
+    if text is None:
+        return None
+    try:
+        if re.search(r"%(?![0-9A-Fa-f]{2})", text) is None:
+            return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        pass
+    raise ConfigurationError(f"the {part} of the URL has a % that begins no UTF-8 character", remedy="write % as %25")
 
 
 def from_text(options: Mapping[str, str], function: Callable[..., Any]) -> dict[str, Any]:
@@ -187,20 +205,54 @@ _WORDS: Final[dict[str, object]] = {"true": True, "false": False, "none": None}
 def _value(name: str, text: str) -> object:
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    if name in ("schema", "uuid"):
+    if re.fullmatch(r"-?\d+", text, re.ASCII):
+        return int(text)
+    if re.fullmatch(r"-?\d*\.\d+", text, re.ASCII):
+        return float(text)
+    if name in ("ssl", "uuid"):
         return text
     raise ConfigurationError(f"the URL's {name} is no number and no boolean", found=ascii(text)[:60])
 
 
 def _text(name: str, value: object) -> str:
-    if not isinstance(value, str) or not value or "\0" in value:
+    if not isinstance(value, str):
         raise ConfigurationError(f"{name} must be a text", found=f"a {type(value).__name__}")
+    if not value or "\0" in value:
+        raise ConfigurationError(f"{name} must not {'contain a NUL character' if value else 'be empty'}")
     return str.__str__(value)
+
+
+def _host(host: str) -> str:
+    """One host's name, address or socket directory; a URL here would show its password wherever the host is named."""
+    if host.startswith(("/", "@")):
+        return host
+    if re.search(r"[\s/@,?#\x00-\x1f\x7f]", host) is None:
+        try:
+            host.encode("idna")
+        except UnicodeError:
+            pass
+        else:
+            return host
+    raise ConfigurationError(
+        "host must be one name, one IP address, or the directory of a socket",
+        remedy="pass a URL to open_pool(…), and open a pool for each server",
+    )
+
+
+def _dbname(name: str) -> str:
+    if "://" in name or "password=" in name:
+        raise ConfigurationError(
+            "dbname must be the name of a database", found="a connection string", remedy="pass a URL to open_pool(…)"
+        )
+    return name
+
+
+def _file(name: str, path: object) -> str | None:
+    if path is None:
+        return None
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigurationError(f"{name} must be the path of a file", found=f"a {type(path).__name__}")
+    return _text(name, os.fspath(path))  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _port(port: object) -> int:
@@ -221,6 +273,8 @@ def _secret(password: object) -> Secret | None:
         password = reveal()
     if not isinstance(password, str):
         raise ConfigurationError("password must be a text", found=f"a {type(password).__name__}")
+    if "\0" in password:
+        raise ConfigurationError("password must not contain a NUL character")
     return Secret(str.__str__(password))
 
 
@@ -254,6 +308,8 @@ def _tls(host: str, given: object, mode: str | None, root: str | None, certifica
         )
     if mode == "disable" and files:
         raise ConfigurationError("sslmode=disable has no use for TLS files", remedy="leave one of them out")
+    if key is not None and certificate is None:
+        raise ConfigurationError("sslkey is the key of sslcert", remedy="pass sslcert too")
     return Tls(mode, root, certificate, key)
 
 

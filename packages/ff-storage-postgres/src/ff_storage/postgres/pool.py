@@ -71,7 +71,7 @@ class PostgresPool(Pool):
         most = max_size if max_size is not None else pool_size
         limits: dict[str, Any] = {
             "min_size": min_size if min_size is not None else 1,
-            "max_size": most if most is not None else max(10, min_size or 0),
+            "max_size": most if most is not None else max(10, min_size) if type(min_size) is int else 10,
             "acquire_timeout": acquire_timeout,
             "max_waiting": max_waiting,
             "connect_timeout": connect_timeout,
@@ -98,8 +98,10 @@ class PostgresPool(Pool):
             raise ConfigurationError("uuid must be 'python' or 'driver'", found=ascii(uuid)[:60])
         if type(statement_cache_size) is not int or statement_cache_size < 0:
             raise ConfigurationError("statement_cache_size must be 0 or more", found=ascii(statement_cache_size)[:60])
+        if type(pgbouncer) is not bool:
+            raise ConfigurationError("pgbouncer must be True or False", found=f"a {type(pgbouncer).__name__}")
         self._tls: SSLContext | None = None
-        self._pgbouncer = bool(pgbouncer)
+        self._pgbouncer = pgbouncer
         self._statement_cache_size = statement_cache_size
         self._dialect = PostgresDialect(driver_uuid=uuid == "driver")
 
@@ -144,7 +146,7 @@ def open_pool(url: str, **options: Any) -> PostgresPool:
     place, rest = parse_url(url)
     given = {**from_text(rest, PostgresPool.__init__), **options}
     for name in options:
-        if name in place and place[name] is not None:
+        if name in rest or place.get(name) is not None:
             raise ConfigurationError(f"{name} is given in the URL and as an option", remedy="pass it once")
     known = [*inspect.signature(PostgresPool).parameters, *_PUBLISHED]
     for name in given:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Final
 
 from ff_storage.core.errors import ConfigurationError
 
@@ -30,6 +31,8 @@ class PoolSettings:
     max_idle: float | None = 300.0
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            _check_number(field.name, getattr(self, field.name))
         if self.max_size < 1:
             raise ConfigurationError("max_size must be at least 1", found=repr(self.max_size))
         if not 0 <= self.min_size <= self.max_size:
@@ -38,6 +41,19 @@ class PoolSettings:
             value = getattr(self, field.name)
             if value is not None and not value >= 0:
                 raise ConfigurationError(f"{field.name} must not be negative", found=repr(value))
+
+
+_COUNTS: Final = ("min_size", "max_size", "max_waiting")
+
+
+def _check_number(name: str, value: object) -> None:
+    # Every limit but the sizes may be None, for none.
+    if (value is None and not name.endswith("_size")) or type(value) is int:
+        return
+    if name in _COUNTS:
+        raise ConfigurationError(f"{name} must be a whole number", found=f"a {type(value).__name__}")
+    if type(value) is not float:
+        raise ConfigurationError(f"{name} must be a number of seconds", found=f"a {type(value).__name__}")
 
 
 @dataclass(frozen=True, slots=True)
