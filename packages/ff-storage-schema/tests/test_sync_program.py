@@ -1,7 +1,7 @@
 """The sync's program, driven by hand over an engine that is not there: what it asks, and in which order."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import pytest
 
@@ -13,9 +13,13 @@ from ff_storage.core.types import Integer
 from ff_storage.schema import AsyncSchemaManager
 from ff_storage.schema.sync import synchronize
 
+T = TypeVar("T")
+
 
 class Backend:
     """Tables are their names, and the catalog is what `Catalog` was told to hold."""
+
+    transactional_reads: ClassVar[bool] = False
 
     def check(self, tables: Sequence[Table]) -> None:
         pass
@@ -23,16 +27,29 @@ class Backend:
     def create_table(self, table: Table) -> list[str]:
         return [f"CREATE {table.name}", *(self.create_index(table, index.name) for index in table.indexes)]
 
+    def create_tables(self, tables: Sequence[Table]) -> list[str]:
+        return [statement for table in tables for statement in self.create_table(table)]
+
     def create_index(self, table: Table, name: str) -> str:
         return f"INDEX {table.name} {name}"
 
     def lock(self) -> Program[None]:
         yield Execute("LOCK")
 
+    def pinned(self, work: Program[T]) -> Program[T]:
+        yield Execute("PIN")
+        result = yield from work
+        yield Execute("UNPIN")
+        return result
+
+    def missing_schemas(self, tables: Sequence[Table]) -> Program[dict[str, str]]:
+        named = {table.schema: f"SCHEMA {table.schema}" for table in tables if table.schema}
+        return (yield Fetch("SCHEMAS", named)) if named else {}
+
     def current(self, tables: Sequence[Table]) -> Program[frozenset[Fact]]:
         return (yield Fetch("CURRENT", tables))
 
-    def desired(self, tables: Sequence[Table]) -> Program[frozenset[Fact]]:
+    def desired(self, tables: Sequence[Table], current: frozenset[Fact]) -> Program[frozenset[Fact]]:
         return (yield Fetch("DESIRED", tables))
 
     def unresolved(self, keys: Sequence[ForeignKey]) -> Program[list[ForeignKey]]:
@@ -86,18 +103,18 @@ def test_the_order_of_a_run() -> None:
     catalog = Catalog(table("two", indexes=["j"]))
     outcome = run_sync(synchronize(Backend(), [ONE, TWO], apply=True), catalog)
     creating = ["CREATE one", "INDEX one i", "INDEX two k"]
-    assert catalog.sent == ["LOCK", "CURRENT", "DESIRED", *creating, "VERIFY", "CURRENT"]
+    assert catalog.sent == ["LOCK", "PIN", "CURRENT", "DESIRED", *creating, "VERIFY", "CURRENT", "UNPIN"]
     assert outcome.statements == (*creating,)
     assert outcome.created == ("table one", "index k of two")
     again = Catalog(ONE, TWO)
     assert run_sync(synchronize(Backend(), [ONE, TWO], apply=True), again).statements == ()
-    assert again.sent == ["LOCK", "CURRENT", "DESIRED"]
+    assert again.sent == ["LOCK", "PIN", "CURRENT", "DESIRED", "UNPIN"]
 
 
 def test_a_dry_run_only_reads() -> None:
     catalog = Catalog()
     outcome = run_sync(synchronize(Backend(), [ONE, TWO], apply=False), catalog)
-    assert catalog.sent == ["CURRENT", "DESIRED"]
+    assert catalog.sent == ["PIN", "CURRENT", "DESIRED", "UNPIN"]
     assert outcome.statements == ("CREATE two", "INDEX two j", "INDEX two k", "CREATE one", "INDEX one i")
 
 

@@ -40,7 +40,7 @@ def create(plain: Any, backend: Any) -> Any:
 
     def create(*tables: Table) -> dict[tuple[str, str], str]:
         backend.check(tables)
-        desired = plain.run(backend.desired(tables))
+        desired = plain.run(backend.desired(tables, frozenset()))
         for one in tables:
             for statement in backend.create_table(one):
                 plain.connection.execute(statement)
@@ -413,7 +413,7 @@ def test_what_sqlite_refuses_is_refused_in_private(plain: Any, backend: Any, opt
     tables = [table(column("fine"), name="fine"), table(column("a"), column("b"), **options)]
     backend.check(tables)
     with pytest.raises(ConfigurationError, match="SQLite cannot create zz"):
-        plain.run(backend.desired(tables))
+        plain.run(backend.desired(tables, frozenset()))
     assert not plain.connection.in_transaction
     assert not plain.connection.execute(
         "SELECT * FROM temp.sqlite_master UNION ALL SELECT * FROM sqlite_master"
@@ -423,7 +423,7 @@ def test_what_sqlite_refuses_is_refused_in_private(plain: Any, backend: Any, opt
 def test_a_default_with_an_unknown_function_is_refused_in_private(plain: Any, backend: Any) -> None:
     tables = [table(column("a", default="no_such_function(1)"))]
     with pytest.raises(ConfigurationError, match=r"no_such_function") as caught:
-        plain.run(backend.desired(tables))
+        plain.run(backend.desired(tables, frozenset()))
     assert "DEFAULT" in str(caught.value)
     assert not plain.connection.in_transaction
 
@@ -431,7 +431,7 @@ def test_a_default_with_an_unknown_function_is_refused_in_private(plain: Any, ba
 def test_a_temporary_table_of_the_session_is_in_the_way_and_stays(plain: Any, backend: Any) -> None:
     plain.connection.execute("CREATE TEMP TABLE zz (x)")
     with pytest.raises(ConfigurationError, match="already exists"):
-        plain.run(backend.desired([table(column("a"))]))
+        plain.run(backend.desired([table(column("a"))], frozenset()))
     assert plain.connection.execute("SELECT name FROM temp.sqlite_master").fetchall() == [("zz",)]
 
 

@@ -38,7 +38,7 @@ class SchemaExecutor(Protocol):
 class SyncReport:
     """What one `sync_schema` did, or with `applied` False would do.
 
-    `tables` are those compared, `created` the tables and indexes that were missing, `seconds` the whole time.
+    `tables` are those compared, `created` the schemas, tables and indexes that were missing, `seconds` the whole time.
     """
 
     tables: tuple[str, ...]
@@ -89,7 +89,8 @@ class AsyncSchemaManager:
         tables = _tables(models)
         backend = self._db.dialect.schema()
         backend.check(tables)
-        outcome = await self._db.run(synchronize(backend, tables, apply=not dry_run), atomic=not dry_run)
+        atomic = not dry_run or backend.transactional_reads
+        outcome = await self._db.run(synchronize(backend, tables, apply=not dry_run), atomic=atomic)
         report = SyncReport(
             tables=tuple(table.full_name for table in tables),
             created=outcome.created,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,28 +19,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run created, or would create: the statements, and the names of tables and indexes."""
+    """What a run created, or would create: the statements, and the names of schemas, tables and indexes."""
 
     statements: tuple[str, ...]
     created: tuple[str, ...]
 
 
 def synchronize(backend: SchemaBackend, tables: Sequence[Table], *, apply: bool) -> Program[Outcome]:
-    """Create the missing tables and indexes among `tables`; with `apply` False only say which.
+    """Create the missing schemas, tables and indexes of `tables`; with `apply` False only say which.
 
-    Its runner gives it one transaction when `apply` is True. Raises SchemaDifference, before anything is created, when
-    an existing table differs; ConfigurationError for a table that the engine refuses; SchemaError when a referenced
-    table is nowhere, or when the created tables do not read back as declared.
+    Its runner gives it one transaction when `apply` is True, or when the engine reads in one. Raises SchemaDifference,
+    before anything is created, when an existing table differs; ConfigurationError for a table that the engine refuses;
+    SchemaError when a referenced table is nowhere, or when the created tables do not read back as declared.
     """
     if apply:
         yield from backend.lock()
+    return (yield from backend.pinned(_synchronize(backend, tables, apply=apply)))
+
+
+def _synchronize(backend: SchemaBackend, tables: Sequence[Table], *, apply: bool) -> Program[Outcome]:
     current = yield from backend.current(tables)
-    desired = yield from backend.desired(tables)
+    desired = yield from backend.desired(tables, current)
     comparison = compare(tables, desired, current)
     if comparison.differences:
         raise _refused(comparison.differences)
     yield from _check_targets(backend, tables)
-    outcome = _outcome(backend, comparison)
+    schemas = yield from backend.missing_schemas(comparison.tables)
+    outcome = _outcome(backend, schemas, comparison)
     if apply and outcome.statements:
         yield from _apply(backend, tables, comparison, outcome, desired)
     return outcome
@@ -80,12 +85,10 @@ def _check_targets(backend: SchemaBackend, tables: Sequence[Table]) -> Program[N
         )
 
 
-def _outcome(backend: SchemaBackend, comparison: Comparison) -> Outcome:
-    statements: list[str] = []
-    created: list[str] = []
-    for table in comparison.tables:
-        statements += backend.create_table(table)
-        created.append(f"table {table.full_name}")
+def _outcome(backend: SchemaBackend, schemas: Mapping[str, str], comparison: Comparison) -> Outcome:
+    statements = [*schemas.values(), *backend.create_tables(comparison.tables)]
+    created = [f"schema {name}" for name in schemas]
+    created += [f"table {table.full_name}" for table in comparison.tables]
     for table, index in comparison.indexes:
         statements.append(backend.create_index(table, index))
         created.append(f"index {index} of {table.full_name}")

@@ -8,7 +8,7 @@ transactional, so a whole run is one transaction; BEGIN IMMEDIATE, with which th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
 from ff_storage.core.errors import ConfigurationError, DatabaseError, QueryError, QueryTimeout
 from ff_storage.core.facts import Fact
@@ -22,11 +22,15 @@ from ff_storage.sqlite.tokens import fold
 if TYPE_CHECKING:
     from ff_storage.core.sql.dialect import Dialect
 
+T = TypeVar("T")
+
 _SAVEPOINT: Final = "ff_storage_desired"
 
 
 class SQLiteSchema:
     """Describes and creates tables; implements `core.sql.dialect.SchemaBackend`."""
+
+    transactional_reads: ClassVar[bool] = False
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect: Final = dialect
@@ -49,6 +53,10 @@ class SQLiteSchema:
         """CREATE TABLE with every constraint, then CREATE INDEX for each index."""
         return ddl.create_table(table, self._dialect)
 
+    def create_tables(self, tables: Sequence[Table]) -> list[str]:
+        """All of them in this order: SQLite looks for the target of a reference when a row is written."""
+        return [statement for table in tables for statement in self.create_table(table)]
+
     def create_index(self, table: Table, name: str) -> str:
         """The CREATE INDEX of one of the table's indexes."""
         return ddl.create_index(next(index for index in table.indexes if index.name == name), table, self._dialect)
@@ -57,12 +65,23 @@ class SQLiteSchema:
         """Nothing: BEGIN IMMEDIATE has let one writer in already."""
         yield from ()
 
+    def pinned(self, work: Program[T]) -> Program[T]:
+        """`work` as it is: no setting changes what SQLite stores or says of a table."""
+        return work
+
+    def missing_schemas(self, tables: Sequence[Table]) -> Program[dict[str, str]]:
+        """None: there is one schema, and `check` has refused the others."""
+        del tables
+        yield from ()
+        return {}
+
     def current(self, tables: Sequence[Table]) -> Program[frozenset[Fact]]:
         """The facts of the database."""
         return (yield from read_facts("main", tables, self._known))
 
-    def desired(self, tables: Sequence[Table]) -> Program[frozenset[Fact]]:
+    def desired(self, tables: Sequence[Table], current: frozenset[Fact]) -> Program[frozenset[Fact]]:
         """The facts that the tables would have; ConfigurationError where SQLite refuses one of them."""
+        del current  # the token form is one form for every spelling
         yield Execute(f"SAVEPOINT {_SAVEPOINT}")
         try:
             for table in tables:

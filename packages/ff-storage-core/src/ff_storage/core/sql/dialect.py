@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
 
 from ff_storage.core.types import ColumnType
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ff_storage.core.program import Program
     from ff_storage.core.sql.compiler import Compiler
     from ff_storage.core.tables import ForeignKey, Table
+
+T = TypeVar("T")
 
 Convert = Callable[[Any], Any]
 """One value in, one value out. An encoder raises InvalidValueError for a value that must not be sent."""
@@ -41,12 +43,19 @@ class SchemaBackend(Protocol):
     Every method is a program or pure, so that schema sync runs on async and sync connections alike.
     """
 
+    transactional_reads: ClassVar[bool]
+    """Whether `current` and `desired` have to run in a transaction, which they leave as it was."""
+
     def check(self, tables: Sequence[Table]) -> None:
         """Raise ConfigurationError for what the engine cannot hold, before anything is sent."""
         ...
 
     def create_table(self, table: Table) -> list[str]:
         """The statements that create `table` with its keys, checks, foreign keys and indexes."""
+        ...
+
+    def create_tables(self, tables: Sequence[Table]) -> list[str]:
+        """The statements that create `tables`, which may refer to each other in a cycle."""
         ...
 
     def create_index(self, table: Table, name: str) -> str:
@@ -57,14 +66,23 @@ class SchemaBackend(Protocol):
         """Take the run lock; it ends with the transaction."""
         ...
 
+    def pinned(self, work: Program[T]) -> Program[T]:
+        """Drive `work` under the session settings that the engine's words depend on, and put them back behind it."""
+        ...
+
+    def missing_schemas(self, tables: Sequence[Table]) -> Program[dict[str, str]]:
+        """The schemas of `tables` that the database does not have, each with the statement that creates it."""
+        ...
+
     def current(self, tables: Sequence[Table]) -> Program[frozenset[Fact]]:
         """The catalog's facts about those of `tables` that exist."""
         ...
 
-    def desired(self, tables: Sequence[Table]) -> Program[frozenset[Fact]]:
+    def desired(self, tables: Sequence[Table], current: frozenset[Fact]) -> Program[frozenset[Fact]]:
         """The facts that `tables` would have, read back from a session-private place that is left as it was.
 
-        Raises ConfigurationError when the engine refuses a table's own expressions.
+        An expression that means the same as the one in `current` has the words of that one. Raises ConfigurationError
+        when the engine refuses a table's own expressions.
         """
         ...
 
