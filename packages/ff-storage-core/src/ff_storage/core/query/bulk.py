@@ -106,17 +106,41 @@ async def insert_separately(
 ) -> list[ChunkResult]:
     """Insert `records` chunk by chunk, each in a transaction of its own, and say what became of each."""
     results: list[ChunkResult] = []
+    for piece in pieces(records, batch_size, results):
+        with piece:
+            await db.run(piece.insertion(write, reader), atomic=True)
+    return results
+
+
+def pieces(records: Iterable[Any], batch_size: int, results: list[ChunkResult]) -> Iterator[Piece]:
+    """`records` in chunks that stand for themselves; each adds to `results` what became of it."""
     start = 0
     for chunk in chunks(records, batch_size):
-        stop = start + len(chunk)
-        try:
-            rows = [reader(record) for record in chunk]
-            await db.run(strategy_of(write.entity).insert_many(write, rows), atomic=True)
-            results.append(ChunkResult(start, stop, len(rows)))
-        except StorageError as error:
-            results.append(ChunkResult(start, stop, 0, error))
-        start = stop
-    return results
+        yield Piece(chunk, start, results)
+        start += len(chunk)
+
+
+class Piece:
+    """One chunk of a bulk write that is not atomic: its block ends well, whatever became of the chunk."""
+
+    def __init__(self, records: Sequence[Any], start: int, results: list[ChunkResult]) -> None:
+        self._records = records
+        self._start = start
+        self._results = results
+
+    def insertion(self, write: Write, reader: RecordReader) -> Program[Any]:
+        """The program that inserts it. Raises for a record that cannot be."""
+        rows = [reader(record) for record in self._records]
+        return strategy_of(write.entity).insert_many(write, rows)
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if error is not None and not isinstance(error, StorageError):
+            return False
+        count = len(self._records)
+        self._results.append(ChunkResult(self._start, self._start + count, 0 if error else count, error))
+        return True
 
 
 def insert_chunks(

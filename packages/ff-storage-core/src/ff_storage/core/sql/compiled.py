@@ -125,7 +125,7 @@ def remember(dialect: Dialect, shape: Any, prepared: Any) -> None:
     if len(cache) >= MAX_CACHED or dialect.cached_text + size > MAX_CACHED_TEXT:
         for old in list(cache)[: (len(cache) + 1) // 2]:
             cache.pop(old, None)
-        dialect.cached_text = sum(len(each.text) for each in cache.values())
+        dialect.cached_text = sum([len(each.text) for each in [*cache.values()]])  # a copy: other threads go on
     if size <= MAX_CACHED_TEXT // 20:
         cache[shape] = prepared
         dialect.cached_text += size
