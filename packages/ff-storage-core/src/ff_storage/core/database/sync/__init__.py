@@ -1,0 +1,6 @@
+"""The synchronous side: databases for scripts, tools and threads, on the same programs as the async pools."""
+
+from ff_storage.core.database.sync.connection import Result, SyncConnection
+from ff_storage.core.database.sync.sql import SQL, Parameters
+
+__all__ = ["SQL", "Parameters", "Result", "SyncConnection"]
