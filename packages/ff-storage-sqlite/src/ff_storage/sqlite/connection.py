@@ -23,7 +23,8 @@ _numbers = itertools.count(1)
 
 
 @lru_cache(1024)
-def _is_about_rows(text: str) -> bool:
+def is_about_rows(text: str) -> bool:
+    """Whether raw SQL is a query or a change of rows, which leaves the session as it was."""
     return _ROWS_ONLY.match(text) is not None
 
 
@@ -70,7 +71,7 @@ class SQLiteConnection:
 
     def keeps_session(self, text: str) -> bool:
         """Whether raw SQL is a query or a change of rows; anything else may set, attach or create something."""
-        return _is_about_rows(text)
+        return is_about_rows(text)
 
     # --- statements --------------------------------------------------------------------------------------------------
 

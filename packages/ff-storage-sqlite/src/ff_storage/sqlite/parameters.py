@@ -49,8 +49,10 @@ def placeholders(text: str) -> int:
     return len(marks)
 
 
-def bind(text: str, arguments: Sequence[Any]) -> Sequence[Any]:
-    """The parameters for `text`. A mapping alone binds its values in their order.
+def bind(
+    text: str, arguments: Sequence[Any], example: str = "fetch_all('… WHERE a = ? AND b = ?', a, b)"
+) -> Sequence[Any]:
+    """The parameters for `text`. A mapping alone binds its values in their order; `example` is the form to show.
 
     Raises InvalidValueError when the count differs, when the placeholders are not `?`, and for values that SQLite
     cannot store.
@@ -63,7 +65,7 @@ def bind(text: str, arguments: Sequence[Any]) -> Sequence[Any]:
         raise InvalidValueError(
             f"the statement has {expected} placeholders (?)",
             found=f"{len(arguments)} values",
-            remedy="pass one value for each ?: fetch_all('… WHERE a = ? AND b = ?', a, b)",
+            remedy=f"pass one value for each ?: {example}",
         )
     return [value if value is None else _encoded(value) for value in arguments]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from dataclasses import replace
-from typing import Any, ClassVar, Final
-from urllib.parse import unquote
+from typing import Any, ClassVar
 
 from ff_storage.core.database import Connection, IsolationLevel, Pool, PoolSettings
 from ff_storage.core.database.executor import Bind
@@ -14,11 +13,9 @@ from ff_storage.core.errors import ConfigurationError, ConnectionLost, nearest
 from ff_storage.sqlite import parameters
 from ff_storage.sqlite.connection import SQLiteConnection
 from ff_storage.sqlite.dialect import SQLiteDialect
-from ff_storage.sqlite.session import MEMORY, Settings
+from ff_storage.sqlite.session import MEMORY
+from ff_storage.sqlite.settings import checked_settings, path_of_url
 from ff_storage.sqlite.turns import Turns
-
-_JOURNAL_MODES: Final = frozenset({"WAL", "DELETE", "TRUNCATE", "PERSIST"})
-_SYNCHRONOUS: Final = frozenset({"FULL", "EXTRA", "NORMAL", "OFF"})
 
 
 class SQLitePool(Pool):
@@ -53,15 +50,20 @@ class SQLitePool(Pool):
         readonly: bool = False,
         create: bool = True,
     ) -> None:
-        name = _path(path)
-        in_memory = name == MEMORY
+        self._database = checked_settings(
+            path,
+            busy_timeout=busy_timeout,
+            journal_mode=journal_mode,
+            synchronous=synchronous,
+            readonly=readonly,
+            create=create,
+        )
+        in_memory = self._database.in_memory
         if in_memory:
             if max_size not in (None, 1) or min_size not in (0, 1):
                 raise ConfigurationError(
                     "a database in memory has one connection", found=f"min_size={min_size!r}, max_size={max_size!r}"
                 )
-            if readonly:
-                raise ConfigurationError("a database in memory cannot be read-only: it would stay empty")
             # Its connection is the database: it is never checked or replaced.
             min_size, max_size, check_after, max_age = 1, 1, None, None
         super().__init__(
@@ -77,16 +79,6 @@ class SQLitePool(Pool):
                 max_age=max_age,
                 max_idle=max_idle,
             )
-        )
-        if not busy_timeout >= 0:
-            raise ConfigurationError("busy_timeout must not be negative", found=repr(busy_timeout))
-        self._database = Settings(
-            path=name,
-            busy_timeout=busy_timeout,
-            journal_mode=_choice("journal_mode", journal_mode, _JOURNAL_MODES),
-            synchronous=_choice("synchronous", synchronous, _SYNCHRONOUS),
-            readonly=readonly,
-            create=create,
         )
         self._dialect = SQLiteDialect()
         self._turns = None if in_memory else Turns()
@@ -127,33 +119,9 @@ class SQLitePool(Pool):
 
 def open_pool(url: str, **options: Any) -> SQLitePool:
     """The pool of `sqlite:///relative.db`, `sqlite:////absolute.db` or `sqlite://` (in memory)."""
-    place = url.partition("://")[2]
-    if place in ("", MEMORY, "/" + MEMORY):
-        path = MEMORY
-    elif place.startswith("/") and len(place) > 1 and not {"?", "#"} & {*place}:
-        path = unquote(place[1:])
-    else:
-        raise ConfigurationError(
-            "a SQLite URL is expected",
-            remedy="write sqlite:///relative.db, sqlite:////absolute.db or sqlite:// (memory), options as arguments",
-        )
+    path = path_of_url(url)
     known = [name for name in inspect.signature(SQLitePool).parameters if name != "path"]
     for name in options:
         if name not in known:
             raise ConfigurationError(f"SQLitePool has no option {name!r}", remedy=nearest(name, known))
     return SQLitePool(path, **options)
-
-
-def _path(path: str | os.PathLike[str]) -> str:
-    name = os.fspath(path)
-    if not isinstance(name, str) or not name or "\0" in name:
-        raise ConfigurationError("the path of a database file is expected, or ':memory:'", found=ascii(name)[:100])
-    if name.startswith("file:"):
-        raise ConfigurationError("a path is expected, not a file: URI", remedy="pass readonly=… and create=…")
-    return name
-
-
-def _choice(name: str, value: Any, allowed: frozenset[str]) -> str:
-    if isinstance(value, str) and value.upper() in allowed:
-        return value.upper()
-    raise ConfigurationError(f"{name} must be one of {', '.join(sorted(allowed))}", found=ascii(value)[:60])

@@ -70,9 +70,12 @@ class Settings:
 
 
 class Session:
-    """Opens the database when it is made. Raises ConnectionFailure, DatabaseCorrupt and their kin."""
+    """Opens the database when it is made. Raises ConnectionFailure, DatabaseCorrupt and their kin.
 
-    def __init__(self, settings: Settings, turns: Turns | None = None) -> None:
+    `any_thread` lets other threads than the one that made it use it, one at a time.
+    """
+
+    def __init__(self, settings: Settings, turns: Turns | None = None, *, any_thread: bool = False) -> None:
         if sqlite3.sqlite_version_info < MINIMUM_VERSION:
             raise ConnectionFailure(
                 "SQLite 3.37 or newer is needed, for STRICT tables",
@@ -95,6 +98,7 @@ class Session:
                 uri=not settings.in_memory,
                 timeout=0,
                 isolation_level=None,
+                check_same_thread=not any_thread,
                 cached_statements=512,
             )
         except sqlite3.Error as error:
@@ -184,6 +188,16 @@ class Session:
         """The number of rows that were inserted, updated or deleted."""
         before = self._connection.total_changes
         self.fetch(text, parameters)
+        return self._touched(before)
+
+    def query(self, text: str, parameters: Sequence[Any]) -> tuple[tuple[str, ...], list[Row], int]:
+        """The names of the columns, every row, and the number of rows that were inserted, updated or deleted."""
+        before = self._connection.total_changes
+        columns, rows = self.fetch_named(text, parameters)
+        return columns, rows, self._touched(before)
+
+    def _touched(self, before: int) -> int:
+        """The number of rows that the last statement touched; `before` it there were so many changes."""
         count = self._cursor.rowcount
         if count >= 0:
             return count

@@ -83,7 +83,7 @@ class SQL(ABC):
         """A raw statement as the driver takes it; `bare`: no values were given. Raises InvalidValueError."""
 
     @abstractmethod
-    def _values(self, query: str, params: Parameters) -> Sequence[Any]:
+    def _values(self, query: str, params: Parameters | None) -> Sequence[Any]:
         """The values of a raw statement as the driver takes them. Raises InvalidValueError when they do not fit."""
 
     @abstractmethod
@@ -222,7 +222,7 @@ class SQL(ABC):
 
     def _query(self, query: str, params: Parameters | None) -> Result:
         text = self._text(query, bare=params is None)
-        values = () if params is None else self._values(query, _checked(params))
+        values = self._values(query, None if params is None else _checked(params))
         return self._call(lambda connection: connection.query(text, values), raw=text)
 
     # --- transactions ------------------------------------------------------------------------------------------------
