@@ -1,4 +1,4 @@
-"""`AsyncSchemaManager`: the database follows the models."""
+"""`AsyncSchemaManager` and `SchemaManager`: the database follows the models."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
+from ff_storage.core.database.sync import SQL
 from ff_storage.core.errors import ConfigurationError
 from ff_storage.core.tables import Table
 from ff_storage.schema.compare import printable
-from ff_storage.schema.sync import synchronize
+from ff_storage.schema.sync import Outcome, synchronize
 
 if TYPE_CHECKING:
     from ff_storage.core.model import PydanticModel
@@ -35,6 +36,17 @@ class SchemaExecutor(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class _Run:
+    """A sync that is about to run; `started` in seconds of the performance counter."""
+
+    program: Program[Outcome]
+    atomic: bool
+    tables: list[Table]
+    apply: bool
+    started: float
+
+
+@dataclass(frozen=True, slots=True)
 class SyncReport:
     """What one `sync_schema` did, or with `applied` False would do.
 
@@ -48,7 +60,50 @@ class SyncReport:
     seconds: float
 
 
-class AsyncSchemaManager:
+class _Manager:
+    """What both managers do before and after the program runs."""
+
+    def __init__(self, dialect: Dialect, logger: logging.Logger | None) -> None:
+        self._dialect: Final = dialect
+        self._logger: Final = logger or logging.getLogger("ff_storage.schema")
+        self.last_report: SyncReport | None = None
+        """The report of the latest run; None before the first, and after one that failed."""
+
+    def _begin(self, models: Any, *, apply: bool) -> _Run:
+        """Check the models, and make the program that brings the database to them."""
+        self.last_report = None
+        started = time.perf_counter()
+        tables = _tables(models)
+        backend = self._dialect.schema()
+        backend.check(tables)
+        program = synchronize(backend, tables, apply=apply)
+        return _Run(program, apply or backend.transactional_reads, tables, apply, started)
+
+    def _end(self, run: _Run, outcome: Outcome) -> int:
+        """Report what was done; the number of statements that were applied."""
+        report = SyncReport(
+            tables=tuple(table.full_name for table in run.tables),
+            created=outcome.created,
+            statements=outcome.statements,
+            applied=run.apply,
+            seconds=time.perf_counter() - run.started,
+        )
+        self._log(report)
+        self.last_report = report
+        return len(outcome.statements) if run.apply else 0
+
+    def _log(self, report: SyncReport) -> None:
+        if not report.statements:
+            self._logger.info("the schema is current: %d tables in %.3f s", len(report.tables), report.seconds)
+            return
+        verb = "applied" if report.applied else "would apply"
+        self._logger.info("%s %d statements in %.3f s:", verb, len(report.statements), report.seconds)
+        for statement in report.statements:
+            # Line by line, so that a layout of ours stays and a control character of a model's text does not.
+            self._logger.info("  %s", "\n  ".join(printable(line) for line in statement.split("\n")))
+
+
+class AsyncSchemaManager(_Manager):
     """Brings the tables of a database to its models.
 
     `db_pool` is a pool, or an open transaction, which the work then joins and which decides about commit and rollback.
@@ -56,16 +111,14 @@ class AsyncSchemaManager:
     """
 
     def __init__(self, db_pool: SchemaExecutor, logger: logging.Logger | None = None) -> None:
-        if not hasattr(db_pool, "run") or not hasattr(db_pool, "dialect"):
+        if isinstance(db_pool, SQL) or not hasattr(db_pool, "run") or not hasattr(db_pool, "dialect"):
             raise ConfigurationError(
                 "AsyncSchemaManager needs an async pool or transaction",
                 found=f"a {type(db_pool).__name__}",
-                remedy="pass what open_pool() gives",
+                remedy="use SchemaManager" if isinstance(db_pool, SQL) else "pass what open_pool() gives",
             )
+        super().__init__(db_pool.dialect, logger)
         self._db: Final = db_pool
-        self._logger: Final = logger or logging.getLogger("ff_storage.schema")
-        self.last_report: SyncReport | None = None
-        """The report of the latest run; None before the first, and after one that failed."""
 
     async def sync_schema(
         self,
@@ -84,33 +137,35 @@ class AsyncSchemaManager:
         nothing is changed then. `allow_destructive` does not change that: no change of this release destroys anything.
         `dry_run` applies nothing, logs the statements and returns 0; `last_report` has them.
         """
-        self.last_report = None
-        started = time.perf_counter()
-        tables = _tables(models)
-        backend = self._db.dialect.schema()
-        backend.check(tables)
-        atomic = not dry_run or backend.transactional_reads
-        outcome = await self._db.run(synchronize(backend, tables, apply=not dry_run), atomic=atomic)
-        report = SyncReport(
-            tables=tuple(table.full_name for table in tables),
-            created=outcome.created,
-            statements=outcome.statements,
-            applied=not dry_run,
-            seconds=time.perf_counter() - started,
-        )
-        self._log(report)
-        self.last_report = report
-        return 0 if dry_run else len(outcome.statements)
+        run = self._begin(models, apply=not dry_run)
+        return self._end(run, await self._db.run(run.program, atomic=run.atomic))
 
-    def _log(self, report: SyncReport) -> None:
-        if not report.statements:
-            self._logger.info("the schema is current: %d tables in %.3f s", len(report.tables), report.seconds)
-            return
-        verb = "applied" if report.applied else "would apply"
-        self._logger.info("%s %d statements in %.3f s:", verb, len(report.statements), report.seconds)
-        for statement in report.statements:
-            # Line by line, so that a layout of ours stays and a control character of a model's text does not.
-            self._logger.info("  %s", "\n  ".join(printable(line) for line in statement.split("\n")))
+
+class SchemaManager(_Manager):
+    """`AsyncSchemaManager`, for a connected `Postgres`, `SQLite` or their kin."""
+
+    def __init__(self, db_connection: SQL, logger: logging.Logger | None = None) -> None:
+        if not isinstance(db_connection, SQL):
+            raise ConfigurationError(
+                "SchemaManager needs a synchronous database",
+                found=f"a {type(db_connection).__name__}",
+                remedy="pass a connected Postgres or SQLite, or write: await AsyncSchemaManager(pool).sync_schema(…)",
+            )
+        super().__init__(db_connection.dialect, logger)
+        self._db: Final = db_connection
+
+    def sync_schema(
+        self,
+        models: Iterable[type[PydanticModel] | Table],
+        allow_destructive: bool = False,  # noqa: ARG002  # as above
+        dry_run: bool = False,
+    ) -> int:
+        """Create the missing tables and indexes, as `AsyncSchemaManager.sync_schema` does; the number of statements.
+
+        Inside a transaction of the calling thread it joins that one.
+        """
+        run = self._begin(models, apply=not dry_run)
+        return self._end(run, self._db.run(run.program, atomic=run.atomic))
 
 
 def _tables(models: Any) -> list[Table]:

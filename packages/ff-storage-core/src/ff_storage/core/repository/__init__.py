@@ -1,5 +1,6 @@
-"""The repository: one model's rows, as a collection with a scope."""
+"""The repository: one model's rows, as a collection with a scope; awaited on a pool, or on a synchronous database."""
 
 from ff_storage.core.repository.repository import PydanticRepository
+from ff_storage.core.repository.sync import SyncRepository
 
-__all__ = ["PydanticRepository"]
+__all__ = ["PydanticRepository", "SyncRepository"]

@@ -11,6 +11,8 @@ import logging
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from ff_storage.core.database.sync import SQL
+from ff_storage.core.errors import ConfigurationError
 from ff_storage.core.program import Program
 from ff_storage.core.query.bulk import ChunkResult, insert_separately
 from ff_storage.core.repository.operations import M, Operations, Rows
@@ -40,6 +42,12 @@ class PydanticRepository(Operations[M]):
         logger: logging.Logger | None = None,
         **ignored: Any,
     ) -> None:
+        if isinstance(db_pool, SQL):
+            raise ConfigurationError(
+                "PydanticRepository needs an async pool or transaction",
+                found=f"a {type(db_pool).__name__}, which is synchronous",
+                remedy="use SyncRepository",
+            )
         super().__init__(model_class, db_pool, tenant_id, tenant_ids, logger, **ignored)
         self.db_pool = db_pool
 
