@@ -10,6 +10,7 @@ TYPE_CHECKING = False  # type checkers go by the name; importing typing costs as
 if TYPE_CHECKING:
     from ff_storage.core.context import ALL_TENANTS, tenant_scope
     from ff_storage.core.database import IsolationLevel, Savepoint, Transaction, open_pool
+    from ff_storage.core.database.sync import SQL
     from ff_storage.core.errors import (
         AmbiguousRow,
         AsyncPoolUsedSync,
@@ -76,7 +77,7 @@ if TYPE_CHECKING:
     )
     from ff_storage.core.model import Field, Many, One, PydanticModel, Relationship
     from ff_storage.core.query import AND, NOT, OR, ChunkResult, F, Query, bulk_insert, col, func, not_
-    from ff_storage.core.repository import PydanticRepository
+    from ff_storage.core.repository import PydanticRepository, SyncRepository
     from ff_storage.core.retry import (
         DATABASE_RETRY,
         DEFAULT_RETRY,
@@ -89,8 +90,8 @@ if TYPE_CHECKING:
         retry_async,
     )
     from ff_storage.postgres import PostgresPool
-    from ff_storage.schema import AsyncSchemaManager
-    from ff_storage.sqlite import SQLitePool
+    from ff_storage.schema import AsyncSchemaManager, SchemaManager
+    from ff_storage.sqlite import SQLite, SQLitePool
 
 # --- written by tools/flat_table.py from the imports above
 __all__ = [
@@ -101,6 +102,7 @@ __all__ = [
     "NETWORK_RETRY",
     "NOT",
     "OR",
+    "SQL",
     "AmbiguousRow",
     "AsyncPoolUsedSync",
     "AsyncSchemaManager",
@@ -155,6 +157,7 @@ __all__ = [
     "RelationNotLoaded",
     "Relationship",
     "RetryPolicy",
+    "SQLite",
     "SQLitePool",
     "Savepoint",
     "SavepointAlreadyReleased",
@@ -162,8 +165,10 @@ __all__ = [
     "SavepointNotFound",
     "SchemaDifference",
     "SchemaError",
+    "SchemaManager",
     "SerializationFailure",
     "StorageError",
+    "SyncRepository",
     "TenantError",
     "TenantIsolationError",
     "TenantNotConfigured",
@@ -200,6 +205,7 @@ _HOME = {
     "NETWORK_RETRY": "ff_storage.core.retry",
     "NOT": "ff_storage.core.query",
     "OR": "ff_storage.core.query",
+    "SQL": "ff_storage.core.database.sync",
     "AmbiguousRow": "ff_storage.core.errors",
     "AsyncPoolUsedSync": "ff_storage.core.errors",
     "AsyncSchemaManager": "ff_storage.schema",
@@ -254,6 +260,7 @@ _HOME = {
     "RelationNotLoaded": "ff_storage.core.errors",
     "Relationship": "ff_storage.core.model",
     "RetryPolicy": "ff_storage.core.retry",
+    "SQLite": "ff_storage.sqlite",
     "SQLitePool": "ff_storage.sqlite",
     "Savepoint": "ff_storage.core.database",
     "SavepointAlreadyReleased": "ff_storage.core.errors",
@@ -261,8 +268,10 @@ _HOME = {
     "SavepointNotFound": "ff_storage.core.errors",
     "SchemaDifference": "ff_storage.core.errors",
     "SchemaError": "ff_storage.core.errors",
+    "SchemaManager": "ff_storage.schema",
     "SerializationFailure": "ff_storage.core.errors",
     "StorageError": "ff_storage.core.errors",
+    "SyncRepository": "ff_storage.core.repository",
     "TenantError": "ff_storage.core.errors",
     "TenantIsolationError": "ff_storage.core.errors",
     "TenantNotConfigured": "ff_storage.core.errors",

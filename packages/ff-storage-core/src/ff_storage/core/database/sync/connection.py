@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ff_storage.core.database.connection import IsolationLevel
-from ff_storage.core.program import Row
+from ff_storage.core.program import Row, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,11 @@ class SyncConnection(Protocol):
         """The number of rows touched; -1 where the engine does not say."""
         ...
 
-    def execute_many(self, text: str, parameters: Iterable[Sequence[Any]]) -> int:
-        """Run `text` for each of `parameters`, all or nothing, within a transaction and without; the rows touched."""
+    def execute_many(self, text: str, parameters: Iterable[Sequence[Any]], target: Target | None = None) -> int:
+        """Run `text` for each of `parameters`, all or nothing, within a transaction and without; the rows touched.
+
+        `target` is that of `ExecuteMany`.
+        """
         ...
 
     # --- raw statements, as the part's `bind` made them

@@ -395,7 +395,7 @@ class _Performer:
             return self._call(lambda connection: connection.fetch(command.text, command.parameters))
         if isinstance(command, Execute):
             return self._call(lambda connection: connection.execute(command.text, command.parameters))
-        return self._call(lambda connection: connection.execute_many(command.text, command.parameters))
+        return self._call(lambda connection: connection.execute_many(command.text, command.parameters, command.target))
 
 
 def _not_in_block(work: SyncWork, done: str) -> None:
