@@ -14,6 +14,7 @@ from ff_storage.postgres import parameters
 from ff_storage.postgres.address import address, from_text, parse_url
 from ff_storage.postgres.connection import PostgresConnection
 from ff_storage.postgres.dialect import FOLDS, PostgresDialect
+from ff_storage.postgres.session import COLLATIONS
 
 _PUBLISHED: Final = {
     "pool_recycle": "max_age",
@@ -126,19 +127,13 @@ class PostgresPool(Pool):
         )
         if self._dialect.server_version is None:
             try:
-                rows = await connection.fetch(_COLLATIONS, ())
+                rows = await connection.fetch(COLLATIONS, ())
             except BaseException:
                 connection.terminate()
                 raise
             collations = {"pg_catalog." + name for (name,) in rows}
             self._dialect.learn(connection.server_version, frozenset(each for each in FOLDS if each in collations))
         return connection
-
-
-_COLLATIONS: Final = (
-    "SELECT quote_ident(collname) FROM pg_catalog.pg_collation WHERE collnamespace = 'pg_catalog'::regnamespace "
-    "AND collencoding IN (-1, (SELECT encoding FROM pg_catalog.pg_database WHERE datname = current_database()))"
-)
 
 
 def open_pool(url: str, **options: Any) -> PostgresPool:
