@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ff_storage.core.database import Pool, open_pool
-from ff_storage.core.observe import Statement
+from ff_storage.core.observe import ObservedStatement
 from ff_storage.sqlite.dialect import SQLiteDialect
 from ff_storage.testing import PoolConformance
 
@@ -19,7 +19,7 @@ class Observed:
 
     def open(self, url: str, **options: Any) -> Pool:
         pool = open_pool(url, **options)
-        seen: deque[Statement] = deque(maxlen=100)
+        seen: deque[ObservedStatement] = deque(maxlen=100)
         pool.observe(seen.append)
         pool.observe(seen.append, parameters=True)
         return pool

@@ -1,8 +1,8 @@
 """Watching statements: what was run, how long it took, how many rows, and what failed.
 
-An observer is anything that can be called with a `Statement`: a function, a `MetricsCollector`, a tracer's adapter.
+An observer is called with each `ObservedStatement`: a function, a `MetricsCollector`, the adapter of a tracer.
 
-    seen: list[Statement] = []
+    seen: list[ObservedStatement] = []
     pool.observe(seen.append)
 
 It is called when the statement has ended, in the context of whoever awaited it, so ambient values (a trace, a tenant
@@ -28,7 +28,7 @@ StatementKind = Literal["fetch", "execute", "execute_many", "open", "batch", "tr
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class ObservedStatement:
     """One statement that has ended.
 
     `text` is what was sent; for a `transaction` it is BEGIN, COMMIT, ROLLBACK, SAVEPOINT, RELEASE or ROLLBACK TO,
@@ -52,7 +52,7 @@ class Statement:
 class Observer(Protocol):
     """Is told of each statement. What it raises is logged, and changes nothing for the statement."""
 
-    def __call__(self, statement: Statement, /) -> object:
+    def __call__(self, statement: ObservedStatement, /) -> object:
         """Take note of a statement that has ended."""
         ...
 
@@ -71,7 +71,7 @@ class Observers:
         """Tell `observer` of each statement that ends from now on. Raises InvalidValueError for what is no observer."""
         if not callable(observer) or inspect.iscoroutinefunction(observer):
             raise InvalidValueError(
-                "an observer is called with a Statement, and not awaited",
+                "an observer is called with an ObservedStatement, and not awaited",
                 found=f"a {type(observer).__name__}",
                 remedy="pass a function, such as a queue's put_nowait",
             )
@@ -89,7 +89,7 @@ class Observers:
         """
         return Watch(self, kind, text, parameters, in_transaction)
 
-    def tell(self, statement: Statement) -> None:
+    def tell(self, statement: ObservedStatement) -> None:
         """Report `statement`, with its parameters to those only who asked for them."""
         for observer in self._full:
             _tell(observer, statement)
@@ -126,7 +126,7 @@ class Watch:
         duration = time.perf_counter() - self._began
         observers, rows = self._observers, self.rows if error is None else -1
         observers.tell(
-            Statement(
+            ObservedStatement(
                 self._kind, self._text, duration, rows, error, observers._engine, self._in_transaction, self._parameters
             )
         )
@@ -138,7 +138,7 @@ def error_label(error: BaseException) -> str:
     return f"{type(error).__name__}{code}"
 
 
-def _tell(observer: Observer, statement: Statement) -> None:
+def _tell(observer: Observer, statement: ObservedStatement) -> None:
     try:
         observer(statement)
     except Exception as failure:

@@ -2,6 +2,14 @@
 
 from ff_storage.core.database.connection import Connection, Cursor, IsolationLevel
 from ff_storage.core.database.executor import Executor, RowStream
+from ff_storage.core.database.health import (
+    HealthChecker,
+    HealthCheckResult,
+    HealthStatus,
+    check_system_health,
+    get_health_checker,
+    register_health_check,
+)
 from ff_storage.core.database.lease import Lease
 from ff_storage.core.database.opening import open_pool
 from ff_storage.core.database.pool import Pool
@@ -12,6 +20,9 @@ __all__ = [
     "Connection",
     "Cursor",
     "Executor",
+    "HealthCheckResult",
+    "HealthChecker",
+    "HealthStatus",
     "IsolationLevel",
     "Lease",
     "Pool",
@@ -20,5 +31,8 @@ __all__ = [
     "RowStream",
     "Savepoint",
     "Transaction",
+    "check_system_health",
+    "get_health_checker",
     "open_pool",
+    "register_health_check",
 ]

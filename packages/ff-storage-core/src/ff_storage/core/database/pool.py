@@ -12,6 +12,7 @@ from ff_storage.core import program as programs
 from ff_storage.core.database.ambient import ambient, detached, in_any
 from ff_storage.core.database.connection import Connection, IsolationLevel
 from ff_storage.core.database.executor import Executor
+from ff_storage.core.database.health import HealthChecker, HealthCheckResult
 from ff_storage.core.database.lease import Direct, Lease, has_ended
 from ff_storage.core.database.life import Life
 from ff_storage.core.database.observed import ObservedConnection
@@ -107,6 +108,10 @@ class Pool(Life, Executor):
             self._observers = observers
             for member in self._members:
                 member.connection = ObservedConnection(member.connection, observers)
+
+    async def check_health(self) -> HealthCheckResult:
+        """Whether the database answers, within 5 seconds, and whether connections suffice; never raises an error."""
+        return await HealthChecker().check_database_pool(self)
 
     async def lease(self, patience: float | None = None) -> Lease:
         """A connection to hold for more than one statement; `give_back` must follow."""

@@ -1,28 +1,90 @@
-"""Observers: every statement of a pool, with its time, its rows and its error, and nobody the worse for it."""
+"""Observers and health: what a pool says of its statements and of itself, and nobody the worse for it."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from typing import Any
 
 import pytest
 
-from ff_storage.core.database import Pool, open_pool
+from ff_storage.core.database import HealthChecker, HealthStatus, Pool, open_pool
 from ff_storage.core.errors import DatabaseError, InvalidValueError, UniqueViolation
-from ff_storage.core.observe import Statement
+from ff_storage.core.metrics import MetricsCollector
+from ff_storage.core.observe import ObservedStatement
 from ff_storage.core.query import Query
 from ff_storage.core.testing.cancellation import cancel_at_each_await
+from ff_storage.core.testing.conformance import connections
 from ff_storage.core.testing.models import Country
 from ff_storage.core.testing.raw import TABLE, RawTests
+
+
+class HealthTests(RawTests):
+    """Whether a pool works, by its own word."""
+
+    async def test_an_idle_pool_is_healthy(self, pool: Pool) -> None:
+        result = await pool.check_health()
+        assert (result.status, result.error) == (HealthStatus.HEALTHY, None)
+        assert result.is_healthy
+        assert result.details["used"] == 0
+        assert json.loads(json.dumps(result.to_dict()))["status"] == "healthy"
+        assert pool.stats().used == 0
+
+    async def test_one_whose_connections_are_all_in_use_is_degraded_when_callers_wait(self, url: str) -> None:
+        async with self.open(url, min_size=1, max_size=1, acquire_timeout=30) as pool:
+            async with pool.acquire():
+                waiting = asyncio.create_task(pool.fetch_val("SELECT 1"))
+                while pool.stats().waiting < 1:  # noqa: ASYNC110 - the pool's own state, which has no event
+                    await asyncio.sleep(0)
+                check = asyncio.create_task(pool.check_health())
+                while pool.stats().waiting < 2:  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0)
+            result = await check
+            assert await waiting == 1
+            assert result.status is HealthStatus.DEGRADED
+            assert "1 callers wait" in result.message
+            assert (await pool.check_health()).is_healthy
+
+    async def test_one_that_does_not_answer_in_time_is_unhealthy(self, url: str) -> None:
+        async with self.open(url, min_size=1, max_size=1, acquire_timeout=None) as pool:
+            async with pool.acquire():
+                result = await HealthChecker(timeout=0.01).check_database_pool(pool, "orders")
+            assert (result.name, result.status) == ("orders", HealthStatus.UNHEALTHY)
+            assert "no answer within 0.01 s" in result.message
+            assert result.details["used"] == 1
+            await pool.settle()
+            assert (await pool.check_health()).is_healthy
+
+    async def test_one_that_is_not_open_is_unhealthy_and_says_why(self, url: str) -> None:
+        result = await open_pool(url, **self.options).check_health()
+        assert (result.status, result.error) == (HealthStatus.UNHEALTHY, "PoolClosed [FF-D513]")
+        assert "not connected" in result.message
+
+    @connections(2)
+    async def test_a_check_joins_no_transaction(self, pool: Pool) -> None:
+        checker = HealthChecker()
+        checker.register_check("database", lambda: checker.check_database_pool(pool), is_async=True)
+        async with pool.transaction() as tx:
+            with pytest.raises(DatabaseError):
+                await tx.execute("SELECT * FROM kit_no_such_table")
+            assert (await pool.check_health()).is_healthy
+            assert (await checker.run_all_checks())["status"] == "healthy"
+            await tx.rollback()
+
+    async def test_a_canceled_check_is_canceled(self, pool: Pool) -> None:
+        async for _, _ in cancel_at_each_await(lambda _: pool.check_health()):
+            await pool.settle()
+            assert pool.stats().used == 0
+        assert (await pool.check_health()).is_healthy
 
 
 class ObserverTests(RawTests):
     """What the observers of a pool are told."""
 
-    def watched(self, pool: Pool, **options: Any) -> list[Statement]:
+    def watched(self, pool: Pool, **options: Any) -> list[ObservedStatement]:
         """What is run on `pool` from now on."""
-        seen: list[Statement] = []
+        seen: list[ObservedStatement] = []
         pool.observe(seen.append, **options)
         return seen
 
@@ -136,7 +198,7 @@ class ObserverTests(RawTests):
         assert [each.text for each in seen] == ["SELECT 2"]
 
     async def test_an_observer_that_fails_breaks_nothing(self, pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
-        def broken(_: Statement) -> None:
+        def broken(_: ObservedStatement) -> None:
             raise ZeroDivisionError
 
         pool.observe(broken)
@@ -150,8 +212,26 @@ class ObserverTests(RawTests):
         assert "ZeroDivisionError" in caplog.text
         assert "kit_no_such_table" not in caplog.text
 
+    async def test_a_collector_is_an_observer(self, pool: Pool) -> None:
+        collector = MetricsCollector()
+        pool.observe(collector)
+        async with pool.transaction() as tx:
+            await tx.execute(self.insertion(pool), *self.row(pool, "aa"))
+        await pool.fetch_all(f"SELECT code FROM {TABLE}")
+        with pytest.raises(UniqueViolation):
+            await pool.execute(self.insertion(pool), *self.row(pool, "aa"))
+        collector.record_pool(pool.stats())
+        figures = collector.get_all_metrics()
+        queries = figures["queries"]
+        assert (queries["total_queries"], queries["rows_affected"], queries["slow_queries"]) == (3, 2, 0)
+        assert queries["errors"] == {"UniqueViolation [FF-D531]": 1}
+        assert 0 < queries["duration"]["p50"] <= queries["duration"]["max"]
+        assert {"BEGIN", "COMMIT"} <= figures["operations"].keys()
+        assert figures["pool"]["active_connections"] == 0
+        assert "aa" not in str(figures)
+
     async def test_what_cannot_be_told_is_no_observer(self, pool: Pool) -> None:
-        async def awaited(_: Statement) -> None: ...
+        async def awaited(_: ObservedStatement) -> None: ...
 
         for wrong in (None, "print", awaited):
             with pytest.raises(InvalidValueError):

@@ -17,7 +17,7 @@ from ff_storage.core.errors import (
 )
 from ff_storage.core.testing.cancellation import cancel_at_each_await
 from ff_storage.core.testing.conformance import connections
-from ff_storage.core.testing.observing import ObserverTests
+from ff_storage.core.testing.observing import HealthTests, ObserverTests
 from ff_storage.core.testing.raw import TABLE, RawTests
 from ff_storage.core.testing.transactions import TransactionTests
 
@@ -142,8 +142,8 @@ class LifeTests(RawTests):
         await self.given(pool, "zz")
 
 
-class PoolConformance(LifeTests, TransactionTests, ObserverTests):
-    """Pools, transactions, observers: rows, limits, cancellation, all or nothing."""
+class PoolConformance(LifeTests, TransactionTests, ObserverTests, HealthTests):
+    """Pools, transactions, observers, health: rows, limits, cancellation, all or nothing."""
 
 
 async def _ask(pool: Pool) -> None:
