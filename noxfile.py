@@ -162,7 +162,7 @@ def bench(session: nox.Session) -> None:
     wanted = (ROOT / "benchmarks/requirements.txt").read_text().splitlines()
     lines = [line.strip() for line in wanted if line.strip() and not line.startswith("#")]
     ours = ["ff-storage-core", "ff-storage-sqlite", "ff-storage-postgres", "ff-storage-schema"]
-    install(session, *lines, editable=ours)
+    install(session, *lines, *requirements("test"), editable=ours)  # the latter for the servers of tests-integration
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 
