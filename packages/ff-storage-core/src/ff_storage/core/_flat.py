@@ -14,6 +14,8 @@ if TYPE_CHECKING:
         HealthCheckResult,
         HealthStatus,
         IsolationLevel,
+        PoolSettings,
+        PoolStatistics,
         Savepoint,
         Transaction,
         check_system_health,
@@ -102,7 +104,7 @@ if TYPE_CHECKING:
     from ff_storage.core.model import Field, Many, One, PydanticModel, Relationship
     from ff_storage.core.observe import ObservedStatement, Observer
     from ff_storage.core.query import AND, NOT, OR, ChunkResult, F, Query, bulk_insert, col, func, not_
-    from ff_storage.core.repository import PydanticRepository, SyncRepository
+    from ff_storage.core.repository import PydanticRepository, SyncRepository, TransactionBoundRepository, UnitOfWork
     from ff_storage.core.retry import (
         DATABASE_RETRY,
         DEFAULT_RETRY,
@@ -182,6 +184,8 @@ __all__ = [
     "PoolClosed",
     "PoolError",
     "PoolFull",
+    "PoolSettings",
+    "PoolStatistics",
     "PoolTimeout",
     "PostgresPool",
     "PydanticModel",
@@ -214,11 +218,13 @@ __all__ = [
     "Transaction",
     "TransactionAborted",
     "TransactionAlreadyStarted",
+    "TransactionBoundRepository",
     "TransactionClosed",
     "TransactionError",
     "TransactionNotShared",
     "TransactionNotStarted",
     "UniqueViolation",
+    "UnitOfWork",
     "UnknownFieldError",
     "UnsafeSQLError",
     "UnsupportedFeature",
@@ -304,6 +310,8 @@ _HOME = {
     "PoolClosed": "ff_storage.core.errors",
     "PoolError": "ff_storage.core.errors",
     "PoolFull": "ff_storage.core.errors",
+    "PoolSettings": "ff_storage.core.database",
+    "PoolStatistics": "ff_storage.core.database",
     "PoolTimeout": "ff_storage.core.errors",
     "PostgresPool": "ff_storage.postgres",
     "PydanticModel": "ff_storage.core.model",
@@ -336,11 +344,13 @@ _HOME = {
     "Transaction": "ff_storage.core.database",
     "TransactionAborted": "ff_storage.core.errors",
     "TransactionAlreadyStarted": "ff_storage.core.errors",
+    "TransactionBoundRepository": "ff_storage.core.repository",
     "TransactionClosed": "ff_storage.core.errors",
     "TransactionError": "ff_storage.core.errors",
     "TransactionNotShared": "ff_storage.core.errors",
     "TransactionNotStarted": "ff_storage.core.errors",
     "UniqueViolation": "ff_storage.core.errors",
+    "UnitOfWork": "ff_storage.core.repository",
     "UnknownFieldError": "ff_storage.core.errors",
     "UnsafeSQLError": "ff_storage.core.errors",
     "UnsupportedFeature": "ff_storage.core.errors",

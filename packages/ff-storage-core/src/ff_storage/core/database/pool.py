@@ -10,21 +10,23 @@ from typing import Any, ClassVar, TypeVar
 
 from ff_storage.core import program as programs
 from ff_storage.core.database.ambient import ambient, detached, in_any
+from ff_storage.core.database.backoff import pauses
 from ff_storage.core.database.connection import Connection, IsolationLevel
 from ff_storage.core.database.executor import Executor
 from ff_storage.core.database.health import HealthChecker, HealthCheckResult
 from ff_storage.core.database.lease import Direct, Lease, has_ended
 from ff_storage.core.database.life import Life
+from ff_storage.core.database.misuse import SyncMisuse
 from ff_storage.core.database.observed import ObservedConnection
 from ff_storage.core.database.transaction import Transaction
-from ff_storage.core.errors import PoolError
+from ff_storage.core.errors import InvalidValueError, PoolError, SerializationFailure, TransactionAborted
 from ff_storage.core.observe import Observer, Observers
 from ff_storage.core.program import Program, Row
 
 T = TypeVar("T")
 
 
-class Pool(Life, Executor):
+class Pool(Life, SyncMisuse, Executor):
     """Connections to one database, shared by the tasks of one event loop.
 
     A part subclasses it and gives `_connect`, `bind` and `dialect`. Use it as `async with pool:`, or call `connect()`
@@ -92,6 +94,37 @@ class Pool(Life, Executor):
     def transaction(self, isolation: IsolationLevel | None = None, readonly: bool = False) -> Transaction:
         """A transaction: `async with pool.transaction() as tx`."""
         return Transaction(self, isolation, readonly)
+
+    async def run_in_transaction(
+        self,
+        function: Callable[[Transaction], Awaitable[T]],
+        *,
+        isolation: IsolationLevel | None = None,
+        readonly: bool = False,
+        retries: int = 3,
+    ) -> T:
+        """What `function(tx)` returns, run in a transaction, and run again from the start if another was in its way.
+
+        It is repeated up to `retries` times on SerializationFailure only, deadlocks included, after a random pause,
+        each time in a new transaction; then the last error is raised. So it should do nothing but database work. Within
+        an open transaction of the same pool it joins that, as a savepoint, and is not repeated: what the engine undoes
+        is the whole, so `run_in_transaction` belongs around the whole.
+        """
+        if type(retries) is not int or retries < 0:
+            raise InvalidValueError("retries is a number of times, 0 or more", found=ascii(retries)[:60])
+        left = retries if in_any() is None or ambient(self) is None else 0
+        pause = pauses()
+        while True:
+            try:
+                async with self.transaction(isolation, readonly) as transaction:
+                    return await function(transaction)
+            except (SerializationFailure, TransactionAborted) as error:
+                swallowed = isinstance(error, TransactionAborted) and isinstance(error.__cause__, SerializationFailure)
+                if left == 0 or not (swallowed or isinstance(error, SerializationFailure)):
+                    raise
+            left -= 1
+            self._reruns += 1
+            await asyncio.sleep(next(pause))
 
     def detached(self) -> contextlib.AbstractContextManager[None]:
         """A block whose calls join no transaction opened outside it: `with pool.detached(): …`."""

@@ -61,7 +61,7 @@ class PoolStatistics:
     """A pool at one moment, and what happened since it was made.
 
     `size` connections exist: `idle`, `used` by callers, and the rest being opened, checked or cleaned; `waiting`
-    callers have none yet.
+    callers have none yet. `reruns` counts the times that `run_in_transaction` ran its function again.
     """
 
     size: int
@@ -72,3 +72,4 @@ class PoolStatistics:
     opened: int
     discarded: int
     timeouts: int
+    reruns: int = 0

@@ -53,7 +53,7 @@ class Stock(Upkeep):
         self._idle: list[Member] = []
         self._waiting: deque[asyncio.Future[Member]] = deque()
         self._closed: asyncio.Future[None] | None = None
-        self._timeouts = 0
+        self._timeouts = self._reruns = 0
         self._moment = MOMENT if settings.check_after is None else min(MOMENT, settings.check_after)
 
     @property
@@ -72,6 +72,7 @@ class Stock(Upkeep):
             opened=self._opened,
             discarded=self._discarded,
             timeouts=self._timeouts,
+            reruns=self._reruns,
         )
 
     def get_open_connections(self) -> int:

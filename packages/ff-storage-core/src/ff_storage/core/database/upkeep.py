@@ -14,7 +14,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine
 from contextvars import Context
-from typing import Any, Final
+from typing import Any
 
 from ff_storage.core.database.backoff import pauses
 from ff_storage.core.database.connection import Connection
@@ -25,10 +25,6 @@ from ff_storage.core.errors import ConnectionFailure, ConnectionLost, DatabaseEr
 from ff_storage.core.observe import Observers
 
 logger = logging.getLogger("ff_storage.database")
-
-FIRST_PAUSE: Final = 0.05
-LONGEST_PAUSE: Final = 1.0
-"""Seconds between two attempts to open a connection, at first and at most."""
 
 
 class Upkeep(ABC):
@@ -111,7 +107,7 @@ class Upkeep(ABC):
 
     async def _open(self) -> None:
         """Open a connection and deliver it; repeat what may succeed a little later while somebody waits."""
-        pause = pauses(FIRST_PAUSE, LONGEST_PAUSE)
+        pause = pauses()
         while True:
             try:
                 async with asyncio.timeout(self._settings.connect_timeout):

@@ -11,8 +11,10 @@ from ff_storage.core.database.connection import Connection, IsolationLevel
 from ff_storage.core.database.lease import Lease
 from ff_storage.core.errors import (
     CommitOutcomeUnknown,
+    ConcurrentUseError,
     ConnectionLost,
     DatabaseError,
+    QueryTimeout,
     SavepointError,
     TransactionAborted,
     TransactionError,
@@ -53,11 +55,13 @@ class Work:
         self._check(level)
         try:
             result = await self.lease.call(function, raw)
-        except TransactionError:
+        except ConcurrentUseError:
             raise  # it was used wrongly, and nothing was sent
         except DatabaseError as error:
             level.failure = error
             self._note_end(error)
+            if isinstance(error, ConnectionLost) and not error.sent:
+                raise _gone() from error
             raise
         if raw is not None and not self.connection.in_transaction:
             ended = TransactionError(
@@ -84,7 +88,7 @@ class Work:
 
     def _note_end(self, error: Exception) -> None:
         # Some errors make the engine itself roll everything back; then no savepoint is left to go back to.
-        if not self.connection.in_transaction:
+        if self.connection.is_closed or isinstance(error, ConnectionLost) or not self.connection.in_transaction:
             for level in self.levels:
                 level.failure = level.failure or error
 
@@ -105,22 +109,26 @@ class Work:
             raise
         try:
             await self.lease.call(lambda connection: connection.commit())
-        except ConnectionLost as error:
-            self.levels[0].failure = error
-            raise CommitOutcomeUnknown(
-                "the connection broke during COMMIT",
-                found="the work may or may not be stored",
-                remedy="read before you repeat it",
-            ) from error
         except DatabaseError as error:
             self.levels[0].failure = error
+            if isinstance(error, ConnectionLost) and not error.sent:
+                raise _gone() from error
+            if isinstance(error, ConnectionLost | QueryTimeout) or self.connection.is_closed:
+                # Sent, and not answered. A canceled COMMIT is no different, and stays a cancellation.
+                raise CommitOutcomeUnknown(
+                    "the connection broke during COMMIT"
+                    if not isinstance(error, QueryTimeout)
+                    else "COMMIT was not answered in time",
+                    found="the work may or may not be stored",
+                    remedy="read before you repeat it",
+                ) from error
             await self.rollback()
             raise
 
     async def rollback(self) -> None:
         """Roll everything back. A failure is logged: the pool's cleaner goes on, or discards the connection."""
         del self.levels[1:]
-        if not self.lease.broken:
+        if not self.lease.broken and not self.connection.is_closed:
             try:
                 await self.lease.call(lambda connection: connection.rollback())
             except DatabaseError as error:
@@ -172,3 +180,12 @@ class Work:
             except DatabaseError as failure:
                 # The error that leaves the block is the one to see; this one has doomed the transaction.
                 logger.warning("a savepoint could not be undone: %s", failure)
+
+
+def _gone() -> TransactionAborted:
+    return TransactionAborted(
+        "the connection of this transaction is gone, and all that was done in it is undone",
+        found="the server, or something on the way to it, ended the connection while nothing ran",
+        remedy="run it again as a whole; do not let a transaction wait longer than the server's"
+        " limits for idle sessions",
+    )

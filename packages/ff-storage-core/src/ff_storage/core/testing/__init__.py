@@ -17,7 +17,7 @@ import pytest
 # Before the modules are imported, so that a failing assertion shows both sides.
 _MODULES = (
     "aggregates bulk conformance filters logic matches observing pool query raw references repository tenants terminals"
-    " transactions values"
+    " transactions units values"
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _MODULES.split()))
 

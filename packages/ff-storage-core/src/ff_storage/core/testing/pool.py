@@ -20,6 +20,7 @@ from ff_storage.core.testing.conformance import connections
 from ff_storage.core.testing.observing import HealthTests, ObserverTests
 from ff_storage.core.testing.raw import TABLE, RawTests
 from ff_storage.core.testing.transactions import TransactionTests
+from ff_storage.core.testing.units import RerunTests, UnitOfWorkTests
 
 
 class LifeTests(RawTests):
@@ -142,8 +143,8 @@ class LifeTests(RawTests):
         await self.given(pool, "zz")
 
 
-class PoolConformance(LifeTests, TransactionTests, ObserverTests, HealthTests):
-    """Pools, transactions, observers, health: rows, limits, cancellation, all or nothing."""
+class PoolConformance(LifeTests, TransactionTests, UnitOfWorkTests, RerunTests, ObserverTests, HealthTests):
+    """Pools, transactions, units of work, observers, health: rows, limits, cancellation, all or nothing."""
 
 
 async def _ask(pool: Pool) -> None:
