@@ -80,6 +80,12 @@ class Observers:
         else:
             self._plain += (observer,)
 
+    def copy(self) -> Observers:
+        """The same observers, for another pool or connection; those who come later are told of one only."""
+        twin = Observers(self._engine)
+        twin._plain, twin._full = self._plain, self._full
+        return twin
+
     def watch(self, kind: StatementKind, text: str, parameters: Any = None, *, in_transaction: bool) -> Watch:
         """A block around one statement, on an asynchronous connection or a synchronous one.
 
@@ -101,15 +107,18 @@ class Observers:
 
 
 class Watch:
-    """The block around one statement, which is reported when it is left; set `rows` in it where they are known."""
+    """The block around one statement, which is reported when it is left.
 
-    __slots__ = ("_began", "_in_transaction", "_kind", "_observers", "_parameters", "_text", "rows")
+    Set in it what is known by then: the `rows`, or a better `kind`.
+    """
+
+    __slots__ = ("_began", "_in_transaction", "_observers", "_parameters", "_text", "kind", "rows")
 
     def __init__(
         self, observers: Observers, kind: StatementKind, text: str, parameters: Any, in_transaction: bool
     ) -> None:
         self._observers = observers
-        self._kind: StatementKind = kind
+        self.kind: StatementKind = kind
         self._text = text
         self._parameters = parameters if observers._full else None
         self._in_transaction = in_transaction
@@ -127,7 +136,7 @@ class Watch:
         observers, rows = self._observers, self.rows if error is None else -1
         observers.tell(
             ObservedStatement(
-                self._kind, self._text, duration, rows, error, observers._engine, self._in_transaction, self._parameters
+                self.kind, self._text, duration, rows, error, observers._engine, self._in_transaction, self._parameters
             )
         )
 
