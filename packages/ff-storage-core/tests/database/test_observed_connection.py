@@ -8,6 +8,8 @@ import pytest
 
 from ff_storage.core.database.connection import Connection, Cursor
 from ff_storage.core.database.observed import ObservedConnection, ObservedCursor
+from ff_storage.core.database.sync.connection import SyncConnection
+from ff_storage.core.database.sync.observed import ObservedSyncConnection
 from ff_storage.core.observe import Observers
 
 
@@ -19,6 +21,7 @@ def test_each_member_of_the_protocols_has_its_own_counterpart() -> None:
     # What has none would be passed on by __getattr__, and a statement among it would not be reported.
     assert members(Connection) <= vars(ObservedConnection).keys()
     assert members(Cursor) <= vars(ObservedCursor).keys()
+    assert members(SyncConnection) <= vars(ObservedSyncConnection).keys()
 
 
 def test_what_a_driver_offers_beyond_the_protocol_is_passed_on() -> None:

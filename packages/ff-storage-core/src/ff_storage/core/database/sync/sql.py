@@ -29,6 +29,7 @@ from ff_storage.core.errors import (
     TransactionError,
     TransactionNotStarted,
 )
+from ff_storage.core.observe import Observer, Observers
 from ff_storage.core.program import Command, Execute, Fetch, Program, Row
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class SQL(ABC):
         self._current = _Current()
         self._connecting = threading.Lock()
         self._inherited: object = None
+        self._observers: Observers | None = None
 
     # --- what a part gives -------------------------------------------------------------------------------------------
 
@@ -114,6 +116,7 @@ class SQL(ABC):
             elif store is not None and store.is_open:
                 return
             fresh = Store(self._open, self._settings)
+            fresh.observers = self._observers
             fresh.give(fresh.take())
             self._store = fresh
 
@@ -147,8 +150,20 @@ class SQL(ABC):
         """Another object with the same settings, connected: for another thread, or a second transaction."""
         twin = copy.copy(self)
         SQL.__init__(twin, self._settings, self.logger)
+        twin._observers = self._observers and self._observers.copy()
         twin.connect()
         return twin
+
+    def observe(self, observer: Observer, *, parameters: bool = False) -> None:
+        """Call `observer` with each statement from now on, in its thread; not with those of a transaction begun before.
+
+        It gets the bound values only with `parameters=True`. See `ff_storage.core.observe`.
+        """
+        observers = self._observers or Observers(self.dialect.name)
+        observers.add(observer, parameters=parameters)
+        self._observers = observers
+        if self._store is not None:
+            self._store.observers = observers
 
     def _opened(self) -> Store:
         if self._store is None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ff_storage.core.database.sync.connection import SyncConnection
+from ff_storage.core.database.sync.observed import ObservedSyncConnection
 from ff_storage.core.errors import (
     ConcurrentUseError,
     ConfigurationError,
@@ -25,6 +26,7 @@ from ff_storage.core.errors import (
     PoolTimeout,
     WrongLoopError,
 )
+from ff_storage.core.observe import Observers
 
 logger = logging.getLogger("ff_storage.database")
 
@@ -61,7 +63,7 @@ class Member:
     __slots__ = ("born", "connection", "dirty", "idle_since")
 
     def __init__(self, connection: SyncConnection) -> None:
-        self.connection = connection
+        self.connection: SyncConnection = connection
         self.born = self.idle_since = time.monotonic()
         self.dirty = False
 
@@ -89,6 +91,7 @@ class Store:
         self._places = settings.size
         self._process = os.getpid()
         self.is_open = True
+        self.observers: Observers | None = None
 
     @property
     def is_foreign(self) -> bool:
@@ -128,7 +131,10 @@ class Store:
                 self._waiting.append(waiter)
         if waiter is not None:
             member = self._wait(waiter)
-        return self._checked(member)
+        member = self._checked(member)
+        if self.observers is not None and not isinstance(member.connection, ObservedSyncConnection):
+            member.connection = ObservedSyncConnection(member.connection, self.observers)
+        return member
 
     def check_process(self) -> None:
         """Raise WrongLoopError in a process that was forked from the one that connected."""
