@@ -49,6 +49,11 @@ class Work:
     def connection(self) -> Connection:
         return self.lease.member.connection
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether statements may still reach the database: nothing was canceled, and the connection is there."""
+        return not self.lease.broken and not self.connection.is_closed
+
     async def call(self, function: Callable[[Connection], Awaitable[T]], raw: str | None = None) -> T:
         """Run a statement in the innermost level."""
         level = self.levels[-1]
@@ -151,7 +156,7 @@ class Work:
         level.failure = next((each.failure for each in self.levels[position:] if each.failure is not None), None)
         del self.levels[position:]
         below = self.levels[-1]
-        if below.failure is not None and not keep:
+        if not keep and (below.failure is not None or not self.is_usable):
             return  # what is around it will be undone as a whole
         self._check(below)
         kept = keep and level.failure is None
