@@ -70,14 +70,24 @@ def clusters() -> Iterator[Clusters]:
         yield Clusters(stack)
 
 
+def _sqlite(directory: Path) -> SQLite:
+    servers.check_sqlite()
+    engine = SQLite(directory / "faults.db")
+    engine.ask(DEFINITION)
+    return engine
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> SQLite:
+    """SQLite, for what only a file has."""
+    return _sqlite(tmp_path)
+
+
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest, clusters: Clusters, tmp_path: Path) -> Iterator[Engine]:
     """Any engine."""
     if request.param == "sqlite":
-        servers.check_sqlite()
-        sqlite = SQLite(tmp_path / "faults.db")
-        sqlite.ask(DEFINITION)
-        yield sqlite
+        yield _sqlite(tmp_path)
     else:
         with _database(clusters.of(request.param)) as postgres:
             yield postgres
