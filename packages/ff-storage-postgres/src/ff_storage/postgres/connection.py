@@ -18,10 +18,11 @@ import asyncpg
 import orjson
 
 from ff_storage.core.database import IsolationLevel
-from ff_storage.core.errors import ConnectionFailure, ConnectionLost, StorageError
+from ff_storage.core.errors import ConnectionFailure, ConnectionLost, InvalidValueError, StorageError
 from ff_storage.core.program import Row, Target
 from ff_storage.postgres import errors
 from ff_storage.postgres.address import Address
+from ff_storage.postgres.redaction import redact, redact_refusal, without_frames, without_values
 from ff_storage.postgres.session import leaves_session
 from ff_storage.postgres.values import plain_uuid
 
@@ -71,14 +72,10 @@ class PostgresConnection:
                 statement_cache_size=0 if shared else statement_cache_size,
                 server_settings={"application_name": address.application_name},
             )
-        except asyncpg.PostgresError as error:
-            raise errors.of_connect(error.sqlstate or "", error.args[0] if error.args else "") from error
-        except asyncpg.InterfaceError as error:
-            raise ConnectionFailure("no connection can be opened", found=str(error).split("\n", 1)[0]) from error
-        except asyncpg.InternalClientError as error:
-            raise _transient("the connection broke while it was opened") from error
-        except (OSError, EOFError) as error:
-            raise _unreachable(error, address) from error
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, EOFError) as error:
+            raise _refused(error, address) from without_frames(error)
+        except BaseException as error:  # noqa: BLE001 - the very same goes on
+            raise without_frames(error)  # noqa: B904 - as above
         return cls(driver, shared=shared)
 
     @property
@@ -163,6 +160,10 @@ class PostgresConnection:
             status = await self._driver.copy_records_to_table(
                 target.table, schema_name=target.schema, columns=target.columns, records=rows
             )
+        except (TypeError, ValueError, ArithmeticError) as error:  # its encoders' own, which here are not wrapped
+            if isinstance(error, asyncpg.InterfaceError):
+                raise self._translated(error) from error
+            raise InvalidValueError("a value does not fit its column", found=f"a {type(error).__name__}") from None
         except Exception as error:
             raise self._translated(error) from error
         return _touched(status)
@@ -295,15 +296,11 @@ class PostgresConnection:
         if isinstance(error, StorageError):
             return error
         if isinstance(error, asyncpg.DataError) and error.severity is None:  # asyncpg's own: the server has not spoken
-            return errors.of_client(error)
+            refusal = errors.of_client(error)
+            redact_refusal(error, refusal.message)
+            return refusal
         if isinstance(error, asyncpg.PostgresError):
-            return errors.of_server(
-                error.sqlstate or "",
-                str(error.args[0]) if error.args else "",
-                constraint=error.constraint_name or "",
-                table=error.table_name or "",
-                column=error.column_name or "",
-            )
+            return _of_server(error)
         if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError | EOFError):
             if self._driver.is_closed():
                 lost = ConnectionLost(
@@ -396,7 +393,30 @@ def _transient(message: str) -> ConnectionFailure:
     return failure
 
 
-def _unreachable(error: OSError | EOFError, address: Address) -> StorageError:
+def _refused(error: Exception, address: Address) -> StorageError:
+    """The error for a connection that could not be opened."""
+    if isinstance(error, asyncpg.PostgresError):
+        return errors.of_connect(error.sqlstate or "", error.args[0] if error.args else "")
+    if isinstance(error, asyncpg.InterfaceError):
+        return ConnectionFailure("no connection can be opened", found=str(error).split("\n", 1)[0])
+    if isinstance(error, asyncpg.InternalClientError):
+        return _transient("the connection broke while it was opened")
     if isinstance(error, asyncio.TimeoutError):
         return _transient(f"no answer from {address.place}")
+    assert isinstance(error, OSError | EOFError)  # noqa: S101 - there are no others
     return errors.of_system(error, address.place)
+
+
+def _of_server(error: Any) -> StorageError:
+    """The error for what the server said of a statement, whose own is left without the values that it quotes."""
+    sqlstate, text = error.sqlstate or "", getattr(error, "query", None) or ""
+    said = without_values(sqlstate, str(error.args[0]) if error.args else "", text)
+    redact(error, sqlstate, said)
+    return errors.of_server(
+        sqlstate,
+        said,
+        constraint=error.constraint_name or "",
+        table=error.table_name or "",
+        column=error.column_name or "",
+        text=text,
+    )

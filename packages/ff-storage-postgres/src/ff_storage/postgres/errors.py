@@ -1,8 +1,4 @@
-"""PostgreSQL's errors as the library's, by SQLSTATE; for both drivers.
-
-A server's DETAIL and its messages about malformed values quote the values, so they stay with the driver's error and
-are not repeated here.
-"""
+"""PostgreSQL's errors as the library's, by SQLSTATE; for both drivers."""
 
 from __future__ import annotations
 
@@ -31,6 +27,7 @@ from ff_storage.core.errors import (
     TransactionAborted,
     UniqueViolation,
 )
+from ff_storage.postgres.redaction import without_values
 
 _VIOLATIONS: Final[dict[str, tuple[type[IntegrityError], str]]] = {
     "23001": (ForeignKeyViolation, "rows that refer to this one restrict the change"),
@@ -49,14 +46,16 @@ _STARTING: Final = frozenset({"57P03"})
 _POOLER: Final = "behind PgBouncer in transaction mode, open the pool with pgbouncer=True"
 
 
-def of_server(sqlstate: str, message: str, *, constraint: str = "", table: str = "", column: str = "") -> StorageError:
-    """The error for what the server said about a statement."""
+def of_server(
+    sqlstate: str, message: str, *, constraint: str = "", table: str = "", column: str = "", text: str = ""
+) -> StorageError:
+    """The error for what the server said about the statement `text`; what it quotes of values is not repeated."""
     details = {
         name: value
         for name, value in (("sqlstate", sqlstate), ("constraint", constraint), ("table", table), ("column", column))
         if value
     }
-    said = _without_values(sqlstate, message)
+    said = without_values(sqlstate, message, text)
     if sqlstate in _VIOLATIONS or sqlstate.startswith("23"):
         kind, what = _VIOLATIONS.get(sqlstate, (IntegrityError, "a constraint refuses the row"))
         where = f"{table}.{column}" if table and column else constraint or table
@@ -169,9 +168,3 @@ def of_client(error: Exception) -> StorageError:
 def is_lost(error: DatabaseError) -> bool:
     """Whether a connection cannot be used after `error`."""
     return isinstance(error, ConnectionLost) or error.details.get("sqlstate") in ("25P03", "25P04")
-
-
-def _without_values(sqlstate: str, message: str) -> str:
-    """The server's sentence, without what it quotes of a value (class 22: data exceptions)."""
-    line = message.split("\n", 1)[0]
-    return line.partition(': "')[0] if sqlstate.startswith("22") else line
