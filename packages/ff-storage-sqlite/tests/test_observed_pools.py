@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from ff_storage.core.database import Pool, open_pool
+from ff_storage.core.errors import QueryTimeout
 from ff_storage.core.observe import ObservedStatement
 from ff_storage.sqlite.dialect import SQLiteDialect
 from ff_storage.testing import PoolConformance
@@ -37,3 +39,21 @@ class TestObservedPoolInMemory(Observed, PoolConformance):
     @pytest.fixture
     def database(self) -> str:
         return "sqlite://"
+
+
+ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n"
+
+
+async def test_a_statement_that_runs_too_long_is_told_from_one_that_was_canceled() -> None:
+    seen: list[ObservedStatement] = []
+    async with open_pool("sqlite://", query_timeout=0.05) as pool:
+        pool.observe(seen.append)
+        with pytest.raises(QueryTimeout):
+            await pool.fetch_val(ENDLESS)
+        await pool.settle()
+        task = asyncio.create_task(pool.fetch_val(ENDLESS))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert [type(each.error) for each in seen] == [QueryTimeout, asyncio.CancelledError]

@@ -21,6 +21,7 @@ from ff_storage.core.database.health import (
 )
 from ff_storage.core.errors import ConfigurationError, ConnectionFailure, InvalidValueError
 from ff_storage.core.metrics import MetricsCollector, get_global_collector, set_global_collector
+from ff_storage.core.observe import error_label
 
 
 @pytest.fixture
@@ -196,9 +197,13 @@ async def test_metrics_need_attention_when_queries_fail_or_are_slow(
     for _ in range(5):
         collector.record_query("q", 0.1, success=False, error="UniqueViolation [FF-D531]")
     assert await status() is HealthStatus.HEALTHY  # a refused row is an answer
+    for _ in range(5):
+        collector.record_query("q", 0.1, success=False, error=error_label(asyncio.CancelledError()))
+    assert await status() is HealthStatus.HEALTHY  # callers gave up
+    collector.record_query("q", 0.1, success=False, error="ConnectionLost [FF-D502]")
     collector.record_query("q", 0.1, success=False, error="ConnectionLost [FF-D502]")
     result = await checker.check_metrics("queries")
-    assert (result.name, result.status, result.message) == ("queries", HealthStatus.DEGRADED, "3 of 26 queries failed")
+    assert (result.name, result.status, result.message) == ("queries", HealthStatus.DEGRADED, "4 of 32 queries failed")
     assert result.details["errors"]["QueryTimeout [FF-D521]"] == 2
     collector.reset()
     for duration in [0.1] * 17 + [2.0] * 3:

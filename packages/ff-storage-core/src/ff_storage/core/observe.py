@@ -17,9 +17,9 @@ import logging
 import time
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Final, Literal, Protocol, Self
 
-from ff_storage.core.errors import InvalidValueError, StorageError
+from ff_storage.core.errors import InvalidValueError, QueryTimeout, StorageError
 
 logger = logging.getLogger("ff_storage.observe")
 
@@ -33,10 +33,10 @@ class ObservedStatement:
 
     `text` is what was sent; for a `transaction` it is BEGIN, COMMIT, ROLLBACK, SAVEPOINT, RELEASE or ROLLBACK TO,
     whatever the driver says to that end. `duration` is in seconds, from handing it to the driver to the result. `rows`
-    were returned or touched; -1 where the engine does not say, and where nothing is counted. `error` is what the caller
-    gets, a cancellation included: a statement that runs past `query_timeout` is canceled. `engine` is the dialect's
-    name. `in_transaction` says whether one was open when it began. `parameters` are driver values, for an observer that
-    asked; those of `execute_many` are consumed while it runs, and never shown.
+    were returned or touched; -1 where the engine does not say, and where nothing is counted. `error` is what the driver
+    raised, in the library's classes, or the cancellation that ended it; QueryTimeout if that was the pool's. `engine`
+    is the dialect's name. `in_transaction` says whether one was open when it began. `parameters` are driver values, for
+    an observer that asked; those of `execute_many` are consumed while it runs, and never shown.
     """
 
     kind: StatementKind
@@ -47,6 +47,10 @@ class ObservedStatement:
     engine: str
     in_transaction: bool
     parameters: Any = None
+
+
+EXPIRED: Final = "the time of a statement is over"
+"""With this message a pool cancels the task whose statement has run too long."""
 
 
 class Observer(Protocol):
@@ -134,6 +138,8 @@ class Watch:
     ) -> None:
         duration = time.perf_counter() - self._began
         observers, rows = self._observers, self.rows if error is None else -1
+        if error is not None and error.args == (EXPIRED,):
+            error = QueryTimeout("the statement did not end within the pool's query_timeout")
         observers.tell(
             ObservedStatement(
                 self.kind, self._text, duration, rows, error, observers._engine, self._in_transaction, self._parameters

@@ -13,6 +13,7 @@ from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from ff_storage.core.errors import QueryTimeout
+from ff_storage.core.observe import EXPIRED
 
 T = TypeVar("T")
 
@@ -72,4 +73,4 @@ class Deadlines:
                 return
             del self._limits[first]
             first.expired = True
-            first.task.cancel()
+            first.task.cancel(EXPIRED)

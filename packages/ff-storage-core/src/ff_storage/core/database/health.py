@@ -33,8 +33,8 @@ _ENOUGH: Final = 20
 """`check_metrics` looks back on so many minutes, and judges so many queries or more."""
 
 _REFUSALS: Final[list[type[IntegrityError]]] = [IntegrityError, *IntegrityError.__subclasses__()]
-_ANSWERS: Final = frozenset(f"{cls.__name__} [{cls.code}]" for cls in _REFUSALS)
-"""Errors by which a working database refuses a row, as `error_label` writes them."""
+_NO_FAILURES: Final = frozenset(["CancelledError", *(f"{cls.__name__} [{cls.code}]" for cls in _REFUSALS)])
+"""Labels of `error_label` by which a working database refuses a row, or a caller gave up."""
 
 
 class HealthStatus(enum.Enum):
@@ -123,15 +123,15 @@ class HealthChecker:
     async def check_metrics(self, name: str = "metrics") -> HealthCheckResult:
         """Look at the queries of the last 5 minutes in the global collector.
 
-        Degraded when more than 10 % of 20 or more failed, or were slow. A constraint that refuses a row is the answer
-        of a database that works, so it does not count as a failure.
+        Degraded when more than 10 % of 20 or more failed, or were slow. No failures are a constraint that refuses a
+        row, which is the answer of a database that works, and a caller that was canceled.
         """
         details: dict[str, Any] = {}
 
         async def look() -> Finding:
             details.update(get_global_collector().get_query_statistics(_WINDOW))
             total = details["total_queries"]
-            failed = sum(count for error, count in details["errors"].items() if error not in _ANSWERS)
+            failed = sum(count for error, count in details["errors"].items() if error not in _NO_FAILURES)
             for count, what in ((failed, "failed"), (details["slow_queries"], "were slow")):
                 if total >= _ENOUGH and count * 10 > total:
                     return HealthStatus.DEGRADED, f"{count} of {total} queries {what}"
