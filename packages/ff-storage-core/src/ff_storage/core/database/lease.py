@@ -134,6 +134,7 @@ class Lease(Executor):
         if self.busy or (error is not None and not has_ended(error)):
             self.abandon()
         self.member.owner = None
+        self.pool.note_write()
         self.pool.take_back(self.member, self.loss, clean=not self.broken)
 
 

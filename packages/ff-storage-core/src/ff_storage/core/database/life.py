@@ -58,7 +58,7 @@ class Life(Stock):
                     future.exception()  # seen: only one of them can be raised
             self._terminate()
             raise
-        self._persistent = True
+        self._persistent = self._insists
         # Given back in one go, or the first would serve all of those that wait.
         for member in members:
             self._give(member)

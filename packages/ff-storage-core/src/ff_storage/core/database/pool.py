@@ -18,6 +18,9 @@ from ff_storage.core.database.lease import Direct, Lease, has_ended
 from ff_storage.core.database.life import Life
 from ff_storage.core.database.misuse import SyncMisuse
 from ff_storage.core.database.observed import ObservedConnection
+from ff_storage.core.database.replicas import Replicas
+from ff_storage.core.database.session import Session, session_of
+from ff_storage.core.database.stock import NEW
 from ff_storage.core.database.transaction import Transaction
 from ff_storage.core.errors import InvalidValueError, PoolError, SerializationFailure, TransactionAborted
 from ff_storage.core.observe import Observer, Observers
@@ -36,10 +39,17 @@ class Pool(Life, SyncMisuse, Executor):
     default_isolation: ClassVar[IsolationLevel]
     """What the engine gives a transaction that asks for nothing."""
 
+    _replicas: Replicas | None = None
+
     async def fetch(self, text: str, parameters: Sequence[Any]) -> list[Row]:
-        """Run one compiled statement and return every row, in driver values. The hot path: no frame too many."""
+        """Run one compiled query and return every row, in driver values. The hot path: no frame too many.
+
+        It is a query that writes nothing, for a replica may serve it.
+        """
         if in_any() is not None and (transaction := ambient(self)) is not None:
             return await transaction.fetch(text, parameters)
+        if self._replicas is not None and (found := await self._replicas.fetch(text, parameters)) is not None:
+            return found
         member = self._take() or await self._wait(self._settings.acquire_timeout)
         try:
             statement = member.connection.fetch(text, parameters)
@@ -63,6 +73,9 @@ class Pool(Life, SyncMisuse, Executor):
         except BaseException as error:
             self.take_back(member, error, clean=has_ended(error))
             raise
+        finally:
+            if raw is not None and self._replicas is not None:
+                self.note_write()
         self.take_back(member)
         return result
 
@@ -81,6 +94,9 @@ class Pool(Life, SyncMisuse, Executor):
         except BaseException as error:
             self.take_back(member, error, clean=has_ended(error) and not executor.broken)
             raise
+        finally:
+            if self._replicas is not None:
+                self.note_write()
         self.take_back(member, clean=not executor.broken)
         return result
 
@@ -130,6 +146,93 @@ class Pool(Life, SyncMisuse, Executor):
         """A block whose calls join no transaction opened outside it: `with pool.detached(): …`."""
         return detached(self)
 
+    # --- replicas ----------------------------------------------------------------------------------------------------
+
+    def serve_reads_from(self, replicas: Sequence[Pool]) -> None:
+        """Have `replicas` serve compiled reads outside transactions; they are opened and closed with this pool.
+
+        Call it before `connect()`. A part that offers replicas overrides `_position` and `_has_reached`.
+        """
+        if self._state != NEW:
+            raise PoolError("replicas are named before the pool is connected")
+        self._replicas = Replicas(self, replicas) if replicas else None
+
+    def session(self) -> Session:
+        """A block in which replicas serve no read that would miss what was written within: `with pool.session(): …`.
+
+        Without replicas it does nothing. Outside a session, reads may be as old as the replicas are.
+        """
+        return Session(self)
+
+    def note_write(self) -> None:
+        """Tell the session of the calling context, if there is one, that something may have been written."""
+        if self._replicas is not None and (session := session_of(self)) is not None:
+            session.note_write()
+
+    async def _position(self, connection: Connection) -> Any:
+        """How far the primary has come, asked after a write on one of its connections.
+
+        PostgreSQL: `SELECT pg_current_wal_insert_lsn()::text`, which holds for asynchronous commits too.
+        """
+        del connection
+        return None
+
+    async def _has_reached(self, connection: Connection, position: Any) -> bool:
+        """Whether this replica has come as far as `position`, asked on one of its connections; False means not yet.
+
+        PostgreSQL: `SELECT NOT pg_is_in_recovery() OR pg_last_wal_replay_lsn() >= $1::pg_lsn`.
+        """
+        del connection, position
+        return False
+
+    # --- its life ----------------------------------------------------------------------------------------------------
+
+    async def connect(self) -> None:
+        """Open the pool with `min_size` connections, unless it is open. Raises ConnectionFailure and its kin.
+
+        The first failure is raised at once. Once open, the pool repeats what may succeed a little later for as long as
+        callers wait; with `min_size=0` it is open at once, whether or not there is a server yet. A replica that cannot
+        be reached is logged, and tried again later.
+        """
+        await super().connect()
+        if self._replicas is not None:
+            await self._replicas.connect()
+
+    async def disconnect(self, timeout: float | None = 10.0) -> None:  # noqa: ASYNC109 - the published name
+        """Close the pool: who waits is refused, who works has `timeout` seconds to finish; then it is cut off."""
+        if self._replicas is not None:
+            await self._replicas.disconnect(timeout)
+        await super().disconnect(timeout)
+
+    def _terminate(self) -> None:
+        for pool in self._others():
+            pool._terminate()
+        super()._terminate()
+
+    def _others(self) -> tuple[Pool, ...]:
+        return self._replicas.pools if self._replicas is not None else ()
+
+    async def settle(self) -> None:
+        """Wait until the pool's own work is done: connecting, checking, and rolling back what was abandoned."""
+        for pool in self._others():
+            await pool.settle()
+        await super().settle()
+
+    def get_open_connections(self) -> int:
+        """The number of open connections, idle and in use, to replicas too."""
+        return super().get_open_connections() + sum(pool.get_open_connections() for pool in self._others())
+
+    def close_all_connections(self) -> None:
+        """Close the idle connections now, and those in use when they are given back; the pool stays open.
+
+        For a restart of the server, or a failover: the next caller gets a new connection. It is synchronous and may be
+        called from anywhere: from another thread too, and after the event loop has ended. `disconnect()` closes the
+        pool itself, and waits for who works.
+        """
+        for pool in self._others():
+            pool.close_all_connections()
+        super().close_all_connections()
+
     def observe(self, observer: Observer, *, parameters: bool = False) -> None:
         """Call `observer` with each statement that begins from now on, on whatever connection of the pool.
 
@@ -137,6 +240,8 @@ class Pool(Life, SyncMisuse, Executor):
         """
         observers = self._observers or Observers(self.dialect.name)
         observers.add(observer, parameters=parameters)
+        for pool in self._others():
+            pool.observe(observer, parameters=parameters)
         if self._observers is None:
             self._observers = observers
             for member in self._members:

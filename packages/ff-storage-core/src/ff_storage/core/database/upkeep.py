@@ -40,6 +40,7 @@ class Upkeep(ABC):
         self._checking: set[asyncio.Task[None]] = set()
         self._cleaning: set[asyncio.Task[None]] = set()
         self._ending: set[asyncio.Task[None]] = set()
+        self._insists = True
         self._persistent = False
         """Whether an attempt to open a connection that failed is repeated: not while the pool is being opened."""
         self._failure: Exception | None = None

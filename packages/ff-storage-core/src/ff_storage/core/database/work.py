@@ -114,6 +114,7 @@ class Work:
             raise
         try:
             await self.lease.call(lambda connection: connection.commit())
+            self.lease.pool.note_write()
         except DatabaseError as error:
             self.levels[0].failure = error
             if isinstance(error, ConnectionLost) and not error.sent:
