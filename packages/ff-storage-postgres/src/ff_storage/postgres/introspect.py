@@ -34,7 +34,6 @@ _KINDS: Final = {
     "I": "partitioned index", "S": "sequence", "c": "composite type", "t": "TOAST table",
 }  # fmt: skip
 
-# Columns that some server does not have are read through to_jsonb: it gives NULL for them.
 _RELATIONS: Final = """
 SELECT t.number, c.oid, c.relkind::text, c.relpersistence::text, c.relispartition,
     ARRAY(SELECT i.inhparent::regclass::text FROM pg_inherits AS i WHERE i.inhrelid = c.oid ORDER BY i.inhseqno),
@@ -67,7 +66,7 @@ _CONSTRAINTS: Final = """
 SELECT c.conrelid, c.conname::text, c.contype::text,
     CASE WHEN c.contype = 'c' THEN pg_get_expr(c.conbin, c.conrelid)
         WHEN c.contype IN ('p', 'u', 'x') THEN pg_get_constraintdef(c.oid) END,
-    c.convalidated, c.connoinherit, c.condeferrable, c.condeferred, coalesce(to_jsonb(c) ->> 'conenforced', 'true'),
+    c.convalidated, c.connoinherit, c.condeferrable, c.condeferred, {conenforced},
     c.confdeltype::text, c.confupdtype::text, c.confmatchtype::text, fn.nspname::text, fc.relname::text,
     ARRAY(
         SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY AS k (attnum, position)
@@ -79,7 +78,7 @@ SELECT c.conrelid, c.conname::text, c.contype::text,
     ),
     ARRAY(
         SELECT a.attname::text FROM pg_attribute AS a
-        WHERE a.attrelid = c.conrelid AND to_jsonb(c) -> 'confdelsetcols' @> to_jsonb(a.attnum) ORDER BY a.attname
+        WHERE a.attrelid = c.conrelid AND a.attnum = ANY ({confdelsetcols}) ORDER BY a.attname
     )
 FROM pg_constraint AS c
 LEFT JOIN pg_class AS fc ON fc.oid = c.confrelid
@@ -88,7 +87,7 @@ WHERE c.conrelid = ANY ($1::oid[]) AND c.contype IN ('p', 'u', 'x', 'c', 'f', 'n
 """
 _INDEXES: Final = """
 SELECT i.indrelid, ic.relname::text, m.amname::text, i.indisunique, i.indisvalid,
-    coalesce(to_jsonb(i) ->> 'indnullsnotdistinct', 'false'), pg_get_expr(i.indpred, i.indrelid),
+    {indnullsnotdistinct}, pg_get_expr(i.indpred, i.indrelid),
     k.position > i.indnkeyatts, pg_get_indexdef(i.indexrelid, k.position, false),
     CASE WHEN NOT oc.opcdefault THEN oc.opcname::text END, CAST(ia.attoptions AS text),
     CASE WHEN i.indcollation[k.position - 1] <> 0
@@ -108,18 +107,26 @@ WHERE i.indrelid = ANY ($1::oid[])
 ORDER BY i.indexrelid, k.position
 """
 
+_SINCE: Final = {
+    "conenforced": (180000, "c.conenforced", "true"),
+    "confdelsetcols": (150000, "c.confdelsetcols", "CAST(NULL AS smallint[])"),
+    "indnullsnotdistinct": (150000, "i.indnullsnotdistinct", "false"),
+}
+"""Columns of the catalog: the server that has them first, and what they say on those before."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What to read: some tables of one schema, in the place where they are.
 
-    `namespace` is the schema that has them, and `path` what is searched for names that are printed. `names` gives the
-    described name of what has another one in its place.
+    `namespace` is the schema that has them, `path` what is searched for names that are printed, `version` the server's.
+    `names` gives the described name of what has another one in its place.
     """
 
     namespace: str
     path: Sequence[str]
     tables: Sequence[Table]
+    version: int
     place: ddl.Place = ddl.REAL
     names: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -132,15 +139,15 @@ def read_facts(reading: Reading) -> Program[frozenset[Fact]]:
     yield Fetch("SELECT set_config('search_path', $1, true)", (", ".join(map(quote, reading.path)),))
     tables = reading.tables
     wanted = [(reading.place.relation(table.name), table) for table in tables]
-    claimed = (
-        [(index.name, table) for table in tables for index in table.indexes] if reading.place.real else []
-    )  # in a private place nobody else takes a name
+    claimed: list[tuple[str, Table]] = []
+    if reading.place.real:  # in a private place nobody else takes a name
+        claimed += ((index.name, table) for table in tables for index in table.indexes)
     asked = [*wanted, *claimed]
     relations: list[Row] = yield Fetch(_RELATIONS, ([reading.namespace] * len(asked), [name for name, _ in asked]))
     facts: set[Fact] = set()
     found: dict[int, _Table] = {}
     for number, oid, kind, persistence, partition, parents, comment, owner in relations:
-        name, table = asked[number - 1]
+        name, table = asked[int(number) - 1]
         if number > len(wanted):
             stray = _stray(name, table, kind, owner)
             facts.update([stray] if stray else [])
@@ -149,12 +156,13 @@ def read_facts(reading: Reading) -> Program[frozenset[Fact]]:
         found[oid].relation(kind, persistence, partition, parents, comment, owner)
     oids = [oid for oid, table in found.items() if table.ordinary]
     if oids:
-        for row in cast("list[Row]", (yield Fetch(_CONSTRAINTS, (oids,)))):
+        columns = {name: new if reading.version >= first else old for name, (first, new, old) in _SINCE.items()}
+        for row in cast("list[Row]", (yield Fetch(_CONSTRAINTS.format(**columns), (oids,)))):
             found[row[0]].constraint(*row[1:])
         for row in cast("list[Row]", (yield Fetch(_COLUMNS, (oids,)))):
             found[row[0]].column(*row[1:])
         keys: dict[tuple[int, str], list[Row]] = defaultdict(list)
-        for row in cast("list[Row]", (yield Fetch(_INDEXES, (oids,)))):
+        for row in cast("list[Row]", (yield Fetch(_INDEXES.format(**columns), (oids,)))):
             keys[row[0], row[1]].append(row)
         for (oid, name), rows in keys.items():
             found[oid].index(name, rows)
@@ -244,7 +252,7 @@ class _Table:
         no_inherit: bool,
         deferrable: bool,
         deferred: bool,
-        enforced: str,
+        enforced: bool,
         delete: str,
         update: str,
         match: str,
@@ -258,8 +266,8 @@ class _Table:
             word
             for word, holds in (
                 (" NO INHERIT", no_inherit and kind in {"c", "n"}),
-                (" NOT ENFORCED", enforced != "true"),
-                (" NOT VALID", not validated and enforced == "true"),
+                (" NOT ENFORCED", not enforced),
+                (" NOT VALID", not validated and enforced),
             )
             if holds
         )
@@ -296,7 +304,7 @@ class _Table:
             self._add("index.include", name, ", ".join(row[8] for row in rows if row[7]))
         if predicate is not None:
             self._add("index.predicate", name, predicate)
-        if nulls_equal == "true":
+        if nulls_equal:
             self._add("index.nulls", name, "NOT DISTINCT")
         if not valid:
             self._add("index.state", name, "not valid")

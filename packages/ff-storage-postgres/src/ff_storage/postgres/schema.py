@@ -141,7 +141,7 @@ class PostgresSchema:
         _no_two_of_one_table(tables, session)
         facts: set[Fact] = set()
         for schema, batch in batches(tables, session):
-            facts |= yield from read_facts(Reading(schema, [schema], batch))
+            facts |= yield from read_facts(Reading(schema, [schema], batch, session.version))
         yield from _set({"search_path": session.path})
         return frozenset(facts)
 

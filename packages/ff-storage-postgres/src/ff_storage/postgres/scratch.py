@@ -12,12 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ff_storage.core.errors import ConfigurationError, DatabaseError, QueryError, QueryTimeout, SchemaError
+from ff_storage.core.errors import ConfigurationError, DatabaseError, QueryError, SchemaError
 from ff_storage.core.facts import Fact
 from ff_storage.core.program import Execute, Fetch, Program, Row
 from ff_storage.core.tables import Table
 from ff_storage.postgres import ddl
 from ff_storage.postgres.introspect import Reading, read_facts
+from ff_storage.postgres.values import quoted
 
 if TYPE_CHECKING:
     from ff_storage.postgres.dialect import PostgresDialect
@@ -29,8 +30,8 @@ _SAVEPOINT: Final = "ff_storage_desired"
 
 _RIGHTS: Final = """
 SELECT current_schema(), current_setting('search_path'), current_setting('transaction_read_only'),
+    current_setting('server_version_num')::integer,
     has_database_privilege(current_database(), 'TEMP'), has_database_privilege(current_database(), 'CREATE'),
-    coalesce(pg_my_temp_schema()::regnamespace::text, ''),
     ARRAY(SELECT relname::text FROM pg_class WHERE relnamespace = pg_my_temp_schema()),
     ARRAY(SELECT nspname::text FROM pg_namespace WHERE has_schema_privilege(oid, 'CREATE'))
 """
@@ -43,6 +44,7 @@ class Session:
     schema: str
     path: str
     read_only: bool
+    version: int
     may_temporary: bool
     may_schema: bool
     temporary: frozenset[str]
@@ -56,7 +58,7 @@ class Session:
 def read_session() -> Program[Session]:
     """The session as it is now. Raises SchemaError when it has no schema to create in by default."""
     rows: list[Row] = yield Fetch(_RIGHTS)
-    schema, path, read_only, may_temporary, may_schema, _, temporary, writable = rows[0]
+    schema, path, read_only, version, may_temporary, may_schema, temporary, writable = rows[0]
     if schema is None:
         raise SchemaError(
             "the connection has no default schema",
@@ -64,7 +66,7 @@ def read_session() -> Program[Session]:
             remedy="create the schema that search_path names, or set search_path to one that exists",
         )
     return Session(
-        schema, path, read_only == "on", may_temporary, may_schema, frozenset(temporary), frozenset(writable)
+        schema, path, read_only == "on", version, may_temporary, may_schema, frozenset(temporary), frozenset(writable)
     )
 
 
@@ -88,10 +90,10 @@ def facts_of(
     """
     facts: set[Fact] = set()
     for schema, batch in batches(tables, session):
-        place = _place(schema, batch, session)
+        work = _Work(schema, batch, _place(schema, batch, session), dialect, session, texts)
         yield Execute(f"SAVEPOINT {_SAVEPOINT}")
         try:
-            facts |= yield from _built(schema, batch, place, dialect, session, texts)
+            facts |= yield from _read(work)
         except (DatabaseError, ConfigurationError):
             yield from _undo()
             raise
@@ -137,38 +139,70 @@ def _relations(table: Table) -> Iterator[str]:
         yield index.name
 
 
-def _built(
-    schema: str,
-    batch: Sequence[Table],
-    place: ddl.Place,
-    dialect: PostgresDialect,
-    session: Session,
-    texts: ddl.Texts | None,
-) -> Program[frozenset[Fact]]:
-    own = [place.schema] if place.schema not in {None, schema} else []
-    for name in own:
-        yield Execute(f"CREATE SCHEMA {dialect.quote(name or '')}")
-    searched = session.path if texts is None else dialect.quote(schema)
-    path = ", ".join([*(dialect.quote(name or "") for name in own), searched])
-    yield Fetch("SELECT set_config('search_path', $1, true)", (path,))
-    for table in batch:
-        yield from _try(table, dialect, place, texts)
-    namespace = place.schema or ""
-    if place.temporary:
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One batch, and where it goes."""
+
+    schema: str
+    tables: Sequence[Table]
+    place: ddl.Place
+    dialect: PostgresDialect
+    session: Session
+    texts: ddl.Texts | None
+
+    @property
+    def new_schema(self) -> list[str]:
+        """The schema that has to be made for it, if any."""
+        return [self.place.schema] if self.place.schema is not None and not self.place.prefix else []
+
+    def statements(self, table: Table) -> list[str]:
+        """What creates a table of it."""
+        return ddl.create_table(table, self.dialect, place=self.place, texts=self.texts)
+
+
+def _read(work: _Work) -> Program[frozenset[Fact]]:
+    try:
+        yield from _prepare(work)
+        yield Execute(_script([text for table in work.tables for text in work.statements(table)]))
+    except QueryError as error:
+        if not _of_the_model(error):
+            raise
+        # Again, one by one, to learn which it is.
+        yield Execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+        yield from _prepare(work)
+        for table in work.tables:
+            yield from _try(work, table)
+    namespace = work.place.schema or ""
+    if work.place.temporary:
         rows: list[Row] = yield Fetch("SELECT nspname::text FROM pg_namespace WHERE oid = pg_my_temp_schema()")
         namespace = rows[0][0]
-    names = {place.relation(name): name for table in batch for name in _relations(table)}
-    searched_for_prints = [*(name or "" for name in own), schema]
-    return (yield from read_facts(Reading(namespace, searched_for_prints, batch, place, names)))
+    names = {work.place.relation(name): name for table in work.tables for name in _relations(table)}
+    path = [*work.new_schema, work.schema]
+    return (yield from read_facts(Reading(namespace, path, work.tables, work.session.version, work.place, names)))
 
 
-def _try(table: Table, dialect: PostgresDialect, place: ddl.Place, texts: ddl.Texts | None) -> Program[None]:
+def _prepare(work: _Work) -> Program[None]:
+    quote = work.dialect.quote
+    for name in work.new_schema:
+        yield Execute(f"CREATE SCHEMA {quote(name)}")
+    searched = work.session.path if work.texts is None else quote(work.schema)
+    path = ", ".join([*map(quote, work.new_schema), searched])
+    yield Fetch("SELECT set_config('search_path', $1, true)", (path,))
+
+
+def _script(statements: Sequence[str]) -> str:
+    """All the statements as one, so that they take one way to the server and back instead of one each."""
+    body = "\n".join(f"EXECUTE {quoted(text)};" for text in statements)
+    return f"DO {quoted(f'BEGIN {body} END')}"
+
+
+def _try(work: _Work, table: Table) -> Program[None]:
     statement = ""
     try:
-        for statement in ddl.create_table(table, dialect, place=place, texts=texts):
+        for statement in work.statements(table):
             yield Execute(statement)
     except QueryError as error:
-        if isinstance(error, QueryTimeout) or not _of_the_model(error):
+        if not _of_the_model(error):
             raise
         raise ConfigurationError(
             f"PostgreSQL cannot create {table.full_name}",
@@ -178,5 +212,5 @@ def _try(table: Table, dialect: PostgresDialect, place: ddl.Place, texts: ddl.Te
 
 def _of_the_model(error: QueryError) -> bool:
     """Whether the server refuses what the description says, and not that, when or by whom it is created."""
-    state = str(error.details.get("sqlstate", "42000"))
+    state = str(error.details.get("sqlstate", ""))
     return state[:2] in {"0A", "22", "2B", "42", "54"} and state != "42501"
