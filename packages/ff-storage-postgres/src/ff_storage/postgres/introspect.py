@@ -166,8 +166,8 @@ def read_facts(reading: Reading) -> Program[frozenset[Fact]]:
             keys[row[0], row[1]].append(row)
         for (oid, name), rows in keys.items():
             found[oid].index(name, rows)
-    for table in found.values():
-        facts.update(table.facts)
+    for each in found.values():
+        facts.update(each.facts)
     return frozenset(facts)
 
 

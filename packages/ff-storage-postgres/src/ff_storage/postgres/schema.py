@@ -16,7 +16,7 @@ from ff_storage.core.program import Fetch, Program, Row
 from ff_storage.core.tables import ForeignKey, Table
 from ff_storage.postgres import ddl
 from ff_storage.postgres.introspect import Reading, declared_references, read_facts
-from ff_storage.postgres.scratch import Session, batches, facts_of, read_session
+from ff_storage.postgres.scratch import Session, batches, facts_of, facts_of_texts, read_session
 
 if TYPE_CHECKING:
     from ff_storage.postgres.dialect import PostgresDialect
@@ -179,9 +179,8 @@ class PostgresSchema:
         sides = [{_key(fact): fact for fact in pairs}, {_key(fact): other for fact, other in pairs.items()}]
         for _ in range(ROUNDS - 1):
             for number, side in enumerate(sides):
-                try:
-                    facts = yield from facts_of([table], self._dialect, session, _texts(side.values()))
-                except ConfigurationError:
+                facts = yield from facts_of_texts(table, _texts(side.values()), self._dialect, session)
+                if facts is None:
                     return []  # a text about what the desired table does not have
                 sides[number] = {_key(fact): fact for fact in facts if _key(fact) in side}
         return [fact for fact in pairs if sides[0].get(_key(fact)) == sides[1].get(_key(fact))]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ff_storage.core.errors import ConfigurationError, DatabaseError, QueryError, SchemaError
+from ff_storage.core.errors import ConfigurationError, QueryError, SchemaError
 from ff_storage.core.facts import Fact
 from ff_storage.core.program import Execute, Fetch, Program, Row
 from ff_storage.core.tables import Table
@@ -27,6 +27,9 @@ BATCH: Final = 100
 """Tables in one savepoint."""
 
 _SAVEPOINT: Final = "ff_storage_desired"
+
+_REFUSED: Final = "ff_storage.refused"
+"""The setting by which the server says which statement it refused."""
 
 _RIGHTS: Final = """
 SELECT current_schema(), current_setting('search_path'), current_setting('transaction_read_only'),
@@ -80,34 +83,44 @@ def batches(tables: Sequence[Table], session: Session) -> Iterator[tuple[str, li
             yield schema, group[start : start + BATCH]
 
 
-def facts_of(
-    tables: Sequence[Table], dialect: PostgresDialect, session: Session, texts: ddl.Texts | None = None
-) -> Program[frozenset[Fact]]:
+def facts_of(tables: Sequence[Table], dialect: PostgresDialect, session: Session) -> Program[frozenset[Fact]]:
     """The facts that the tables would have, without their foreign keys.
 
-    With `texts` their expressions are declared anew, in the words in which a schema's names are printed.
     Raises ConfigurationError when the server refuses a table's own expressions.
     """
     facts: set[Fact] = set()
     for schema, batch in batches(tables, session):
-        work = _Work(schema, batch, _place(schema, batch, session), dialect, session, texts)
+        work = _Work(schema, batch, _place(schema, batch, session), dialect, session, None)
         yield Execute(f"SAVEPOINT {_SAVEPOINT}")
-        try:
-            facts |= yield from _read(work)
-        except (DatabaseError, ConfigurationError):
-            yield from _undo()
-            raise
-        yield Execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
-        yield Execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+        refused = yield from _create(work)
+        if refused is not None:
+            yield Execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+            yield from _create_anew(work, refused)
+        facts |= yield from _read(work)
+        yield from _undo()
     return frozenset(facts)
 
 
+def facts_of_texts(
+    table: Table, texts: ddl.Texts, dialect: PostgresDialect, session: Session
+) -> Program[frozenset[Fact] | None]:
+    """The facts of the table with other expressions, in the words in which the server prints them.
+
+    None when the server refuses them.
+    """
+    schema = session.schema_of(table)
+    work = _Work(schema, [table], _place(schema, [table], session), dialect, session, texts)
+    yield Execute(f"SAVEPOINT {_SAVEPOINT}")
+    refused = yield from _create(work)
+    facts = (yield from _read(work)) if refused is None else None
+    yield from _undo()
+    return facts
+
+
 def _undo() -> Program[None]:
-    try:
-        yield Execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
-        yield Execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
-    except DatabaseError:
-        return  # a connection that is lost has no savepoint any more
+    # Behind an error there is nothing to undo: it ends the transaction, or the savepoint of whoever runs this.
+    yield Execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+    yield Execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
 
 
 def _place(schema: str, batch: Sequence[Table], session: Session) -> ddl.Place:
@@ -155,30 +168,29 @@ class _Work:
         """The schema that has to be made for it, if any."""
         return [self.place.schema] if self.place.schema is not None and not self.place.prefix else []
 
-    def statements(self, table: Table) -> list[str]:
-        """What creates a table of it."""
+    @property
+    def statements(self) -> list[str]:
+        """What creates the tables."""
+        return [statement for table in self.tables for statement in self._of(table)]
+
+    def _of(self, table: Table) -> list[str]:
         return ddl.create_table(table, self.dialect, place=self.place, texts=self.texts)
 
+    def owner(self, statement: str) -> Table:
+        """The table that the statement is about."""
+        return next(table for table in self.tables if statement in self._of(table))
 
-def _read(work: _Work) -> Program[frozenset[Fact]]:
-    try:
-        yield from _prepare(work)
-        yield Execute(_script([text for table in work.tables for text in work.statements(table)]))
-    except QueryError as error:
-        if not _of_the_model(error):
-            raise
-        # Again, one by one, to learn which it is.
-        yield Execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
-        yield from _prepare(work)
-        for table in work.tables:
-            yield from _try(work, table)
-    namespace = work.place.schema or ""
-    if work.place.temporary:
-        rows: list[Row] = yield Fetch("SELECT nspname::text FROM pg_namespace WHERE oid = pg_my_temp_schema()")
-        namespace = rows[0][0]
-    names = {work.place.relation(name): name for table in work.tables for name in _relations(table)}
-    path = [*work.new_schema, work.schema]
-    return (yield from read_facts(Reading(namespace, path, work.tables, work.session.version, work.place, names)))
+
+def _create(work: _Work) -> Program[int | None]:
+    """Create the tables; the number of the statement that the server refuses, or None.
+
+    All go to the server as one, in a block that catches what a statement raises: a transaction with a failed statement
+    is at its end.
+    """
+    yield from _prepare(work)
+    yield Execute(_script(work.statements))
+    rows: list[Row] = yield Fetch("SELECT current_setting($1, true)", (_REFUSED,))
+    return int(rows[0][0]) if rows[0][0] else None
 
 
 def _prepare(work: _Work) -> Program[None]:
@@ -187,27 +199,40 @@ def _prepare(work: _Work) -> Program[None]:
         yield Execute(f"CREATE SCHEMA {quote(name)}")
     searched = work.session.path if work.texts is None else quote(work.schema)
     path = ", ".join([*map(quote, work.new_schema), searched])
-    yield Fetch("SELECT set_config('search_path', $1, true)", (path,))
+    yield Fetch("SELECT set_config('search_path', $1, true), set_config($2, '', true)", (path, _REFUSED))
 
 
 def _script(statements: Sequence[str]) -> str:
-    """All the statements as one, so that they take one way to the server and back instead of one each."""
-    body = "\n".join(f"EXECUTE {quoted(text)};" for text in statements)
-    return f"DO {quoted(f'BEGIN {body} END')}"
+    body = "\n".join(f"n := {number}; EXECUTE {quoted(text)};" for number, text in enumerate(statements))
+    caught = f"EXCEPTION WHEN OTHERS THEN PERFORM set_config('{_REFUSED}', n::text, true);"
+    return f"DO {quoted(f'DECLARE n integer; BEGIN {body} {caught} END')}"
 
 
-def _try(work: _Work, table: Table) -> Program[None]:
-    statement = ""
-    try:
-        for statement in work.statements(table):
+def _create_anew(work: _Work, refused: int) -> Program[None]:
+    """Let the driver raise what the server says about the refused statement."""
+    statements = work.statements
+    yield from _prepare(work)
+    yield Execute(_script(statements[:refused]))
+    for statement in statements[refused:]:
+        try:
             yield Execute(statement)
-    except QueryError as error:
-        if not _of_the_model(error):
-            raise
-        raise ConfigurationError(
-            f"PostgreSQL cannot create {table.full_name}",
-            found=f"{error.message}, in {ascii(statement)[1:300]}",
-        ) from error
+        except QueryError as error:
+            if not _of_the_model(error):
+                raise
+            raise ConfigurationError(
+                f"PostgreSQL cannot create {work.owner(statement).full_name}",
+                found=f"{error.message}, in {ascii(statement)[1:300]}",
+            ) from error
+
+
+def _read(work: _Work) -> Program[frozenset[Fact]]:
+    namespace = work.place.schema or ""
+    if work.place.temporary:
+        rows: list[Row] = yield Fetch("SELECT nspname::text FROM pg_namespace WHERE oid = pg_my_temp_schema()")
+        namespace = rows[0][0]
+    names = {work.place.relation(name): name for table in work.tables for name in _relations(table)}
+    path = [*work.new_schema, work.schema]
+    return (yield from read_facts(Reading(namespace, path, work.tables, work.session.version, work.place, names)))
 
 
 def _of_the_model(error: QueryError) -> bool:
