@@ -116,7 +116,7 @@ if TYPE_CHECKING:
         retry,
         retry_async,
     )
-    from ff_storage.postgres import PostgresPool
+    from ff_storage.postgres import Postgres, PostgresPool
     from ff_storage.schema import AsyncSchemaManager, SchemaManager
     from ff_storage.sqlite import SQLite, SQLitePool
 
@@ -187,6 +187,7 @@ __all__ = [
     "PoolSettings",
     "PoolStatistics",
     "PoolTimeout",
+    "Postgres",
     "PostgresPool",
     "PydanticModel",
     "PydanticRepository",
@@ -313,6 +314,7 @@ _HOME = {
     "PoolSettings": "ff_storage.core.database",
     "PoolStatistics": "ff_storage.core.database",
     "PoolTimeout": "ff_storage.core.errors",
+    "Postgres": "ff_storage.postgres",
     "PostgresPool": "ff_storage.postgres",
     "PydanticModel": "ff_storage.core.model",
     "PydanticRepository": "ff_storage.core.repository",

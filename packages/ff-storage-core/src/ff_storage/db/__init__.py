@@ -6,11 +6,11 @@ They are loaded when they are asked for, and a name whose part is not installed 
 TYPE_CHECKING = False  # type checkers go by the name; importing typing costs as much as a bare interpreter
 if TYPE_CHECKING:
     from ff_storage.core.database.sync import SQL
-    from ff_storage.postgres import PostgresPool
+    from ff_storage.postgres import Postgres, PostgresPool
     from ff_storage.schema import AsyncSchemaManager, SchemaManager
     from ff_storage.sqlite import SQLite, SQLitePool
 
-__all__ = ["SQL", "AsyncSchemaManager", "PostgresPool", "SQLite", "SQLitePool", "SchemaManager"]
+__all__ = ["SQL", "AsyncSchemaManager", "Postgres", "PostgresPool", "SQLite", "SQLitePool", "SchemaManager"]
 
 
 if not TYPE_CHECKING:  # hidden, so that a misspelled name is an error for type checkers

@@ -42,7 +42,7 @@ def placeholders(text: str) -> int:
         elif match["foreign"] and match["foreign"] != "?":
             foreign.append(match["foreign"])
         elif match["foreign"]:
-            foreign += _lone_mark(text, match.start())
+            foreign += lone_mark(text, match.start())
     if foreign and not numbers:
         raise InvalidValueError(
             "an async pool of PostgreSQL takes $1, $2, … as the placeholders of raw SQL",
@@ -55,7 +55,7 @@ def placeholders(text: str) -> int:
     return max(numbers, default=0)
 
 
-def _lone_mark(text: str, position: int) -> list[str]:
+def lone_mark(text: str, position: int) -> list[str]:
     """A ? where a value would stand: behind an operator, a comma or a parenthesis, and not between two operands."""
     before = text[:position].rstrip()
     return ["?"] if before.endswith(("=", "<", ">", ",", "(")) else []

@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ff_storage.core.database import IsolationLevel
 from ff_storage.core.database.sync import SQL, Parameters, Result, StoreSettings
@@ -38,8 +38,7 @@ class SQLite(SQL):
     """A database in a file, or in memory for as long as it is connected.
 
     Raw statements take `?`. `pool_size` connections let that many threads read a file at once, while one writes; a
-    database in memory has one. The other arguments are those of `SQLitePool`; a `sqlite://` URL is taken as well as a
-    path.
+    database in memory has one. The other arguments are those of `SQLitePool`.
     """
 
     default_isolation: ClassVar[IsolationLevel] = IsolationLevel.SERIALIZABLE
@@ -58,8 +57,6 @@ class SQLite(SQL):
         create: bool = True,
         logger: logging.Logger | None = None,
     ) -> None:
-        if isinstance(path, str) and path.startswith("sqlite:"):
-            path = path_of_url(path)
         self._database = checked_settings(
             path,
             busy_timeout=busy_timeout,
@@ -77,6 +74,11 @@ class SQLite(SQL):
         self._dialect = SQLiteDialect()
         self._turns = Turns() if pool_size > 1 else None
         self._found = False
+
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> Self:
+        """The database of `sqlite:///relative.db`, `sqlite:////absolute.db` or `sqlite://` (in memory)."""
+        return cls(path_of_url(url), **options)
 
     def __repr__(self) -> str:
         return f"<SQLite {self._database.path!r}, {'connected' if self.is_connected() else 'not connected'}>"

@@ -71,6 +71,11 @@ class SQL(ABC):
 
     # --- what a part gives -------------------------------------------------------------------------------------------
 
+    @classmethod
+    @abstractmethod
+    def from_url(cls, url: str, **options: Any) -> Self:
+        """The database behind a URL; the options are the class's own. Errors never repeat the URL."""
+
     @property
     @abstractmethod
     def dialect(self) -> Dialect:
