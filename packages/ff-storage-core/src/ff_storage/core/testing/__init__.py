@@ -16,8 +16,8 @@ import pytest
 
 # Before the modules are imported, so that a failing assertion shows both sides.
 _MODULES = (
-    "aggregates bulk conformance filters logic matches observing pool query raw references repository tenants terminals"
-    " transactions units values"
+    "aggregates bulk conformance filters logic matches observing pool query raw references repository sync"
+    " sync_repository tenants terminals transactions units values"
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _MODULES.split()))
 
@@ -27,6 +27,8 @@ from ff_storage.core.testing.pool import PoolConformance  # noqa: E402
 from ff_storage.core.testing.query import QueryConformance  # noqa: E402
 from ff_storage.core.testing.recording import Recorder, Sent  # noqa: E402
 from ff_storage.core.testing.repository import RepositoryConformance  # noqa: E402
+from ff_storage.core.testing.sync import SyncConformance  # noqa: E402
+from ff_storage.core.testing.sync_repository import SyncRepositoryConformance  # noqa: E402
 from ff_storage.core.testing.tables import create_tables  # noqa: E402
 from ff_storage.core.testing.values import ValuesConformance  # noqa: E402
 
@@ -37,6 +39,8 @@ __all__ = [
     "Recorder",
     "RepositoryConformance",
     "Sent",
+    "SyncConformance",
+    "SyncRepositoryConformance",
     "ValuesConformance",
     "cancel_at_each_await",
     "connections",
