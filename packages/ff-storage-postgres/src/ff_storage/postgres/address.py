@@ -19,6 +19,8 @@ from ff_storage.core.errors import ConfigurationError, nearest
 
 PORT: Final = 5432
 
+SCHEMES: Final = ("postgresql", "postgres")
+
 TLS_MODES: Final = ("disable", "require", "verify-ca", "verify-full")
 """libpq's modes, without those that fall back to plain text by themselves."""
 
@@ -152,6 +154,8 @@ def parse_url(url: str) -> tuple[dict[str, Any], dict[str, str]]:
         raise ConfigurationError(
             "a PostgreSQL URL is expected", found="one that cannot be read", remedy=_FORM
         ) from None
+    if parts.scheme not in SCHEMES:
+        raise ConfigurationError("a PostgreSQL URL is expected", found="one of another scheme", remedy=_FORM)
     if parts.fragment:
         raise ConfigurationError("a PostgreSQL URL has no #", remedy="write %23 for a # in a password")
     if parts.path.count("/") > 1:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import warnings
+from collections.abc import Sequence
+from dataclasses import replace
 from ssl import SSLContext
 from typing import Any, ClassVar, Final
 
@@ -11,7 +14,7 @@ from ff_storage.core.database import Connection, IsolationLevel, Pool, PoolSetti
 from ff_storage.core.database.executor import Bind
 from ff_storage.core.errors import ConfigurationError, nearest
 from ff_storage.postgres import parameters
-from ff_storage.postgres.address import address, from_text, parse_url
+from ff_storage.postgres.address import address, from_text, is_local, parse_url
 from ff_storage.postgres.connection import PostgresConnection
 from ff_storage.postgres.dialect import FOLDS, PostgresDialect
 from ff_storage.postgres.session import COLLATIONS
@@ -19,7 +22,7 @@ from ff_storage.postgres.session import COLLATIONS
 _PUBLISHED: Final = {
     "pool_recycle": "max_age",
     "connection_timeout": "connect_timeout",
-    "max_inactive_connection_lifetime": "check_after",
+    "max_inactive_connection_lifetime": "max_idle",
 }
 """Published names of limits, and ours."""
 
@@ -34,6 +37,10 @@ class PostgresPool(Pool):
     otherwise. `pgbouncer=True` keeps away from everything that a pooler in transaction mode breaks: prepared
     statements that outlive a transaction, and session state. `uuid="driver"` leaves results' UUIDs as asyncpg makes
     them, which is faster; some serializers refuse them. The limits are those of `PoolSettings`, in seconds.
+
+    `replicas` are the URLs of streaming standbys, which serve reads outside transactions; `pool.session()` lets a
+    caller read what it wrote. What such a URL leaves out (user, password, database, TLS) is the primary's, and so are
+    the limits.
     """
 
     default_isolation: ClassVar[IsolationLevel] = IsolationLevel.READ_COMMITTED
@@ -56,6 +63,7 @@ class PostgresPool(Pool):
         reset_timeout: float | None = 5.0,
         check_after: float | None = 30.0,
         max_age: float | None = 3600.0,
+        max_idle: float | None = 300.0,
         ssl: object = None,
         sslmode: str | None = None,
         sslrootcert: str | None = None,
@@ -65,6 +73,7 @@ class PostgresPool(Pool):
         statement_cache_size: int = 500,
         pgbouncer: bool = False,
         uuid: str = "python",
+        replicas: Sequence[str] = (),
         **published: Any,
     ) -> None:
         if pool_size is not None and max_size is not None:
@@ -80,6 +89,7 @@ class PostgresPool(Pool):
             "reset_timeout": reset_timeout,
             "check_after": check_after,
             "max_age": max_age,
+            "max_idle": max_idle,
         }
         super().__init__(PoolSettings(**(limits | _published(published))))
         self._address = address(
@@ -105,6 +115,37 @@ class PostgresPool(Pool):
         self._pgbouncer = pgbouncer
         self._statement_cache_size = statement_cache_size
         self._dialect = PostgresDialect(driver_uuid=uuid == "driver")
+        self.serve_reads_from([self._replica(url) for url in _urls(replicas)])
+
+    def _replica(self, url: str) -> PostgresPool:
+        """The pool of a standby: this one's twin at another address."""
+        place, rest = parse_url(url)
+        if rest:
+            raise ConfigurationError("a replica's URL names a server, and no limits", found=", ".join(rest))
+        own = self._address
+        twin = copy.copy(self)
+        Pool.__init__(twin, self._settings)
+        twin._address = address(
+            **{
+                "user": own.user,
+                "password": own.password,
+                "dbname": own.dbname,
+                "application_name": own.application_name,
+                **{name: value for name, value in place.items() if value is not None},
+            }
+        )
+        explicit = {"sslmode", "sslrootcert", "sslcert", "sslkey"} & place.keys()
+        if not explicit and (own.tls.mode != "disable" or is_local(twin._address.host)):
+            twin._address = replace(twin._address, tls=own.tls)
+        return twin
+
+    async def _position(self, connection: Connection) -> Any:
+        # Of what is inserted, not of what is flushed: an asynchronous commit is in the former only.
+        return (await connection.fetch("SELECT pg_catalog.pg_current_wal_insert_lsn()::text", ()))[0][0]
+
+    async def _has_reached(self, connection: Connection, position: Any) -> bool:
+        text = "SELECT pg_catalog.pg_last_wal_replay_lsn() >= $1::text::pg_lsn"
+        return bool((await connection.fetch(text, (position,)))[0][0])  # NULL on a server that is no standby
 
     def __repr__(self) -> str:
         return f"<PostgresPool {self._address}, {self.state}>"
@@ -162,3 +203,9 @@ def _published(names: dict[str, Any]) -> dict[str, Any]:
             known = [*inspect.signature(PostgresPool).parameters, *_PUBLISHED]
             raise ConfigurationError(f"PostgresPool has no option {name!r}", remedy=nearest(name, known))
     return limits
+
+
+def _urls(replicas: object) -> Sequence[str]:
+    if isinstance(replicas, list | tuple) and all(isinstance(url, str) for url in replicas):
+        return replicas
+    raise ConfigurationError("replicas must be a list of URLs", found=f"a {type(replicas).__name__}")
