@@ -69,6 +69,13 @@ class Texts(Dialect):
                 return None
 
 
+class CheckedTexts(Texts):
+    """The same values; the engine keeps everything else out of a JSON column."""
+
+    name = "checked texts"
+    json_checked = True
+
+
 class DecodedTexts(Texts):
     """The same values; JSON has to be decoded by the dialect."""
 
@@ -88,7 +95,7 @@ class Natives(Dialect):
         return None
 
 
-DIALECTS = {kind.name: kind() for kind in (Texts, DecodedTexts, Natives)}
+DIALECTS = {kind.name: kind() for kind in (Texts, CheckedTexts, DecodedTexts, Natives)}
 
 Spec = types.ColumnType | tuple[types.ColumnType, Callable[[Any], Any]]
 

@@ -172,6 +172,34 @@ def test_json_of_a_row_is_no_two_instances_own(dialect: Dialect, columns_of: Any
     assert other.content == build(row).content == {"a": [1]}
 
 
+class Note(Base):
+    name: str
+    data: dict[str, Any] | None
+
+
+def make_notes(count: int) -> list[Note]:
+    return [Note(name=f"n{each}", data={"a": [each, None], "b": {}} if each % 3 else None) for each in range(count)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 499, 500, 501, 1203])
+def test_rows_are_built_alike_alone_and_together(count: int, dialect: Dialect, columns_of: Any, row_of: Any) -> None:
+    columns = columns_of(Note, data=Json())
+    notes = make_notes(count)
+
+    built = rows_builder(Note, columns, dialect)([row_of(note, columns, dialect) for note in notes])
+
+    assert built == notes
+    assert [changed_columns(note) for note in built] == [{}] * count
+
+
+def test_one_of_many_rows_that_does_not_fit_is_named(dialect: Dialect, columns_of: Any, row_of: Any) -> None:
+    columns = columns_of(Account, id=Uuid(), status=(Text(), lambda value: value.value), password=Text())
+    row = row_of(Account(id=uuid.uuid4(), status=Status.OPEN, password=SecretStr("secret")), columns, dialect)[:2]
+
+    with pytest.raises(InvalidRowError, match="status does not fit"):
+        rows_builder(Account, columns, dialect)([*[(*row, "secret")] * 20, (row[0], "shut", "secret")])
+
+
 def test_a_class_without_the_slot_works_but_remembers_nothing(natives: Dialect, columns_of: Any) -> None:
     class Bare(BaseModel):
         id: int

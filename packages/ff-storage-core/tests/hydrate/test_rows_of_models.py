@@ -160,3 +160,33 @@ def test_many_rows_become_many_instances(natives: Dialect, row_of: Any) -> None:
     animals = [make_animal() for _ in range(3)]
 
     assert rows_builder(HydratedAnimal, columns, natives)([row_of(a, columns, natives) for a in animals]) == animals
+
+
+class HydratedNote(PydanticModel):
+    name: str
+    data: dict[str, Any]
+
+
+class HydratedProxy(HydratedNote):
+    def __getattr__(self, name: str) -> Any:
+        if name == "proxied":
+            return 1
+        raise AttributeError(name)
+
+
+@pytest.mark.parametrize("model", [HydratedNote, HydratedProxy])
+def test_the_set_fields_of_a_row_are_an_instances_own(model: type[HydratedNote], dialect: Dialect, row_of: Any) -> None:
+    columns = model.__ff_entity__.table.columns
+    row = row_of(model(name="n", data={}), columns, dialect)
+    first, second, third, copied = rows_builder(model, columns, dialect)([row] * 4)
+
+    first.model_fields_set.clear()
+    third.name = "m"
+
+    assert second.model_fields_set == third.model_fields_set == {column.attribute for column in columns}
+    assert first.model_fields_set == set()
+    assert first.model_dump(exclude_unset=True) == {}
+    assert pickle.loads(pickle.dumps(second)).model_fields_set == second.model_fields_set
+    assert copy.deepcopy(copied).model_fields_set == copied.model_copy().model_fields_set == second.model_fields_set
+    with pytest.raises(AttributeError):
+        _ = model.__new__(model).__pydantic_fields_set__

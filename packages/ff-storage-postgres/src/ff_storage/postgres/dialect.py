@@ -41,6 +41,7 @@ class PostgresDialect(Dialect):
     max_parameters: ClassVar[int] = 32_767
     compiler: ClassVar[type[Compiler]] = PostgresCompiler
     json_text: ClassVar[bool] = True
+    json_checked: ClassVar[bool] = True
     plain_rows: ClassVar[bool] = False
 
     def __init__(self, *, driver_uuid: bool = False) -> None:

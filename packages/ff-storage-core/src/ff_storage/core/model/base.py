@@ -26,6 +26,7 @@ from ff_storage.core.context import utc_now
 from ff_storage.core.errors import ConfigurationError, UnknownFieldError
 from ff_storage.core.model import registry
 from ff_storage.core.model.body import BASE_FIELDS, check_field_names, inject, own_annotations, take_relations
+from ff_storage.core.model.construct import late_getattr
 from ff_storage.core.model.entity import ModelEntity
 from ff_storage.core.model.field import Field
 from ff_storage.core.model.relationship import Relation, RelationDescriptor, Relationship
@@ -216,6 +217,7 @@ class PydanticModel(BaseModel, metaclass=ModelMeta):  # noqa: PLW1641 - Pydantic
     else:
         __ff_refs__: ClassVar = {}
         __ff_entity__: ClassVar = None
+        __getattr__ = late_getattr
 
     @classmethod
     def __pydantic_on_complete__(cls) -> None:

@@ -108,6 +108,9 @@ class Dialect:
     json_text: ClassVar[bool] = False
     """Driver values of Json are JSON text (str or bytes): a model's validators then read them without a decoder."""
 
+    json_checked: ClassVar[bool] = False
+    """Whether the engine lets nothing else than JSON text into a Json column, so that documents can be joined."""
+
     plain_rows: ClassVar[bool] = True
     """Whether the driver's rows are tuples. Others can be indexed and unpacked, and are made tuples for callers."""
 
