@@ -1,10 +1,12 @@
 """The servers as fixtures: one of a kind for the session, a database of its own for each test."""
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
 
 import servers
+from databases import Databases
 
 
 @pytest.fixture(scope="session", params=servers.postgres_sources())
@@ -33,3 +35,10 @@ def mariadb(mariadb_server: servers.Server) -> Iterator[servers.Server]:
     """A database of the test's own on MariaDB."""
     with mariadb_server.database() as database:
         yield database
+
+
+@pytest.fixture(scope="session")
+def databases() -> Iterator[Databases]:
+    """The databases that tests share one after another; each server starts when it is first needed."""
+    with contextlib.ExitStack() as stack:
+        yield Databases(stack)

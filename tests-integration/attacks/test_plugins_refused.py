@@ -58,6 +58,14 @@ STRANGERS: dict[str, tuple[Candidate, Callable[[PluginRegistry], object]]] = {
         candidate("evil", "evil-sqlite", ff_storage_dialects=lambda: [dialect("evil", "evil", "sqlite")]),
         lambda registry: registry.dialect_for_scheme("sqlite"),
     ),
+    "the name of the dialect of PostgreSQL": (
+        candidate("evil", "evil-postgres", ff_storage_dialects=lambda: [dialect("postgres", "evil")]),
+        lambda registry: registry.dialect_for_scheme("postgresql"),
+    ),
+    "the other scheme of PostgreSQL": (
+        candidate("evil", "evil-postgres", ff_storage_dialects=lambda: [dialect("evil", "evil", "postgres")]),
+        lambda registry: registry.dialect_for_scheme("postgres"),
+    ),
     "core itself": (
         candidate("core", "evil-core", ff_storage_temporal_strategies=lambda: [strategy("other")]),
         lambda registry: registry.strategy("none"),
@@ -77,7 +85,7 @@ def test_a91_a_claim_on_a_name_of_ours_is_refused_and_names_both(claim: str) -> 
         with pytest.raises(PluginConflictError) as caught:
             ask(registry)
         assert stranger.distribution in str(caught.value)
-        assert f"ff-storage-{'core' if 'core' in stranger.distribution else 'sqlite'}" in str(caught.value)
+        assert stranger.distribution.replace("evil", "ff-storage") in str(caught.value)
 
 
 @pytest.mark.parametrize("claim", sorted(STRANGERS))
@@ -89,21 +97,24 @@ def test_a91_the_rest_works(claim: str) -> None:
         assert registry.dialect_for_scheme("sqlite").name == "sqlite"
         assert "sqlite" in registry.dialects()
     else:
+        claimed = stranger.distribution.removeprefix("evil-")
+        other = {"sqlite", "postgres"} - {claimed}
         assert registry.strategy("none").name == "none"
         assert "none" in registry.strategies()
-        assert "sqlite" not in registry.dialects()
+        assert {"sqlite", "postgres"} & {*registry.dialects()} == other
+        assert {registry.dialect_for_scheme(name).name for name in other} == other
 
 
 def test_a91_two_strangers_that_quarrel_cost_us_nothing() -> None:
     registry = with_strangers(
-        candidate("one", "one-dist", ff_storage_dialects=lambda: [dialect("postgres", "postgresql"), dialect("fine")]),
-        candidate("two", "two-dist", ff_storage_dialects=lambda: [dialect("postgres", "postgresql")]),
+        candidate("one", "one-dist", ff_storage_dialects=lambda: [dialect("stranger", "strange"), dialect("fine")]),
+        candidate("two", "two-dist", ff_storage_dialects=lambda: [dialect("stranger", "strange")]),
     )
     assert registry.dialect_for_scheme("sqlite").name == "sqlite"
     assert registry.dialect_for_scheme("fine").name == "fine"
     assert registry.strategy("none").name == "none"
     with pytest.raises(PluginConflictError, match=r"'one-dist' and 'two-dist'"):
-        registry.dialect_for_scheme("postgresql")
+        registry.dialect_for_scheme("strange")
 
 
 @pytest.mark.parametrize("claim", sorted(STRANGERS))

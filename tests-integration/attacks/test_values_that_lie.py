@@ -15,9 +15,11 @@ from typing import Any, Final
 import pytest
 
 from attacks.models import Victim
-from attacks.oracle import Target, hostile_text
+from attacks.oracle import Target, hostile_text, on_every_engine
 from ff_storage import F, PydanticRepository, Query
 from ff_storage.core.errors import InvalidValueError
+
+pytestmark = on_every_engine
 
 SQL: Final = "x'); DROP TABLE attack_victims; --"
 TOKEN: Final = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"

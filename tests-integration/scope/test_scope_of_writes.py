@@ -51,7 +51,7 @@ def driver(tenants: set[uuid.UUID] | None) -> set[str] | None:
 async def rows_of(pool: Pool) -> dict[tuple[str, str], dict[str, Any]]:
     """Every note that is stored, by tenant and key, as the database has it."""
     rows = await pool.fetch_all('SELECT * FROM "kit_notes"')
-    return {(row["tenant_id"], row["id"]): row for row in rows}
+    return {(str(row["tenant_id"]), str(row["id"])): row for row in rows}
 
 
 Step = Callable[[PydanticRepository[Note], Note], Awaitable[Any]]
@@ -232,7 +232,8 @@ async def test_a_cascade_carries_the_tenant_to_every_child(pool: Pool, walk: Wal
 
 
 async def _of_tenant(pool: Pool, table: str, tenant: uuid.UUID) -> list[str]:
-    rows = await pool.fetch_all(f'SELECT * FROM "{table}" WHERE tenant_id = ? ORDER BY id', str(tenant))
+    mark = pool.dialect.placeholder(1)
+    rows = await pool.fetch_all(f'SELECT * FROM "{table}" WHERE tenant_id = {mark} ORDER BY id', str(tenant))
     return [repr(row) for row in rows]
 
 

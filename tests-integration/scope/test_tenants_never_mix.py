@@ -8,12 +8,14 @@ import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from databases import SERVER_ENGINES, Databases
 from ff_storage import (
     ALL_TENANTS,
     OR,
@@ -60,6 +62,9 @@ class Row:
 class TwoTenants(RuleBasedStateMachine):
     """Two tenants share four keys, four titles and one table."""
 
+    engine: ClassVar[str]
+    databases: ClassVar[Databases]
+
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
@@ -77,11 +82,16 @@ class TwoTenants(RuleBasedStateMachine):
         self.run(self._open(memory))
 
     async def _open(self, memory: bool) -> None:
-        folder = self.stack.enter_context(tempfile.TemporaryDirectory())
-        url = "sqlite://" if memory else f"sqlite:///{Path(folder)}/tenants.db"
-        options = {} if memory else {"synchronous": "OFF"}
-        self.pool = await self.stack.enter_async_context(open_pool(url, **options))
-        await create_tables(self.pool, Note)
+        if self.engine == "sqlite":
+            folder = self.stack.enter_context(tempfile.TemporaryDirectory())
+            url = "sqlite://" if memory else f"sqlite:///{Path(folder)}/tenants.db"
+            options = {} if memory else {"synchronous": "OFF"}
+            self.pool = await self.stack.enter_async_context(open_pool(url, **options))
+            await create_tables(self.pool, Note)
+        else:
+            database = self.stack.enter_context(self.databases.of(self.engine, "tenants", [Note]))
+            self.pool = await self.stack.enter_async_context(open_pool(database.url, max_size=1 if memory else 10))
+            await database.prepare(self.pool)
         self.repos = {tenant: PydanticRepository(Note, self.pool, tenant_id=tenant) for tenant in TENANTS}
 
     def teardown(self) -> None:
@@ -255,8 +265,22 @@ class TwoTenants(RuleBasedStateMachine):
         assert self.run(Query(Note).count(self.pool, tenant_ids=[])) == 0
 
 
-TestTwoTenants = TwoTenants.TestCase
-TestTwoTenants.settings = settings(
+@pytest.fixture(autouse=True)
+def _databases(databases: Databases) -> None:
+    TwoTenants.databases = databases
+
+
+class OnSQLite(TwoTenants):
+    engine = "sqlite"
+
+
+class OnPostgres(TwoTenants):
+    engine = SERVER_ENGINES[0]
+
+
+TestOnSQLite = OnSQLite.TestCase
+TestOnPostgres = OnPostgres.TestCase
+TestOnSQLite.settings = TestOnPostgres.settings = settings(
     max_examples=60,
     stateful_step_count=30,
     deadline=None,

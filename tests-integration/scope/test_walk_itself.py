@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from ff_storage.testing import Sent
@@ -12,8 +14,15 @@ NOTE = '"kit_notes"'
 GOOD = f'SELECT "id" FROM {NOTE} WHERE "tenant_id" = ? AND "deleted_at" IS NULL'
 
 
-def sent(text: str, *parameters: object) -> list[Sent]:
-    return [Sent(text, (parameters,))]
+GRAMMARS = pytest.mark.parametrize("grammar", ["sqlite", "postgres"])
+
+
+def sent(grammar: str, text: str, *parameters: object) -> list[Sent]:
+    """A statement with its parameters by position, or, where the engine numbers them, in reverse order."""
+    if grammar == "sqlite":
+        return [Sent(text, (parameters,))]
+    numbers = iter(range(len(parameters), 0, -1))
+    return [Sent(re.sub(r"\?", lambda _: f"${next(numbers)}", text), (parameters[::-1],))]
 
 
 @pytest.mark.parametrize(
@@ -35,8 +44,9 @@ def sent(text: str, *parameters: object) -> list[Sent]:
         ('SELECT "code" FROM "kit_countries"', ()),
     ],
 )
-def test_passes_what_is_right(text: str, parameters: tuple[object, ...]) -> None:
-    Walk("sqlite", MODELS).check(sent(text, *parameters), Expected({"a", "b"}))
+@GRAMMARS
+def test_passes_what_is_right(grammar: str, text: str, parameters: tuple[object, ...]) -> None:
+    Walk(grammar, MODELS).check(sent(grammar, text, *parameters), Expected({"a", "b"}))
 
 
 @pytest.mark.parametrize(
@@ -51,6 +61,7 @@ def test_passes_what_is_right(text: str, parameters: tuple[object, ...]) -> None
         (f'SELECT "id" FROM {NOTE} WHERE NOT ("tenant_id" = ?) AND "deleted_at" IS NULL', ("a",)),
         (f'SELECT "id" FROM {NOTE} WHERE "tenant_id" <> ? AND "deleted_at" IS NULL', ("a",)),
         (f'SELECT "id" FROM {NOTE} WHERE "tenant_id" IN (?, ?) AND "deleted_at" IS NULL', ("a", "c")),
+        (f'SELECT "id" FROM {NOTE} WHERE "tenant_id" NOT IN (?, ?) AND "deleted_at" IS NULL', ("a", "b")),
         (f'SELECT "id" FROM {NOTE} WHERE "tenant_id" = "tenant_id" AND "deleted_at" IS NULL', ()),
         (f'SELECT "id" FROM {NOTE} WHERE "title" = ? AND "tenant_id" = ? AND "deleted_at" IS NULL', ("a", "c")),
         (f'SELECT "id" FROM {NOTE} WHERE "tenant_id" = ? AND "deleted_at" IS NOT NULL', ("a",)),
@@ -66,9 +77,10 @@ def test_passes_what_is_right(text: str, parameters: tuple[object, ...]) -> None
         ('SELECT "id" FROM "unknown"', ()),
     ],
 )
-def test_fails_what_is_not(text: str, parameters: tuple[object, ...]) -> None:
+@GRAMMARS
+def test_fails_what_is_not(grammar: str, text: str, parameters: tuple[object, ...]) -> None:
     with pytest.raises(AssertionError):
-        Walk("sqlite", MODELS).check(sent(text, *parameters), Expected({"a", "b"}))
+        Walk(grammar, MODELS).check(sent(grammar, text, *parameters), Expected({"a", "b"}))
 
 
 def test_fails_when_nothing_was_sent() -> None:

@@ -18,13 +18,13 @@ from ff_storage.core.model import PydanticModel
 from ff_storage.core.tables import Table
 from ff_storage.testing import Sent
 
-GRAMMARS: Final = {"sqlite": "sqlite"}
+GRAMMARS: Final = {"sqlite": "sqlite", "postgres": "postgres"}
 """The judge's name for each engine's SQL."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What every reference must carry: the tenants (in driver values; None: any), and whether only live rows count."""
+    """What every reference must carry: the tenants (as text; None: any), and whether only live rows count."""
 
     tenants: Collection[Any] | None
     live: bool = True
@@ -73,16 +73,11 @@ class Walk:
             assert any(_is_null(term, table.deleted_at) for term in terms), f"not only live rows: {sent.text}"
 
     def _check_tenant(self, terms: list[exp.Expr], name: str, sent: Sent, tenants: Collection[Any]) -> None:
+        allowed = {str(tenant) for tenant in tenants}
         for term in terms:
-            start = _tenant_start(term, name)
-            if start is None:
-                continue
-            count = len(term.expressions) if isinstance(term, exp.In) else 1
-            first = sent.text[:start].count("?")
-            for row in sent.rows:
-                bound = {*row[first : first + count]}
-                if bound <= {*tenants}:
-                    return
+            places = _tenant_places(term, name, sent.text)
+            if places and all({str(row[place]) for place in places} <= allowed for row in sent.rows):
+                return
         raise AssertionError(f"no predicate on the tenant in scope: {sent.text}")
 
     def _check_insert(self, tree: exp.Insert, sent: Sent, expected: Expected) -> None:
@@ -92,10 +87,13 @@ class Walk:
             return
         names = [column.name for column in target.expressions]
         assert table.tenant in names, f"a row is written without its tenant: {sent.text}"
-        place = names.index(table.tenant)
+        (values,) = cast("exp.Values", tree.expression).expressions
+        place = _place(values.expressions[names.index(table.tenant)], names.index(table.tenant))
+        assert place is not None, f"a tenant is not bound: {sent.text}"
+        allowed = None if expected.tenants is None else {str(tenant) for tenant in expected.tenants}
         for row in sent.rows:
             assert row[place] is not None, sent.text
-            assert expected.tenants is None or row[place] in expected.tenants, f"a row of another tenant: {sent.text}"
+            assert allowed is None or str(row[place]) in allowed, f"a row of another tenant: {sent.text}"
 
 
 @functools.cache
@@ -123,15 +121,27 @@ def _is_null(term: exp.Expr, name: str) -> bool:
         and isinstance(term.this, exp.Column)
         and term.this.name == name
         and isinstance(term.expression, exp.Null)
+        and not term.args.get("negate")  # IS NOT NULL, in some of sqlglot's grammars
     )
 
 
-def _tenant_start(term: exp.Expr, name: str) -> int | None:
-    """Where `name = ?` or `name IN (?, …)` begins in the text; None for any other term."""
+def _tenant_places(term: exp.Expr, name: str, text: str) -> list[int]:
+    """Which parameters `name = …` or `name IN (…)` compares with; none for any other term."""
     if not isinstance(term, exp.EQ | exp.In) or not isinstance(term.this, exp.Column) or term.this.name != name:
-        return None
-    values = term.expressions if isinstance(term, exp.In) else [term.expression]
-    if not values or not all(isinstance(value, exp.Placeholder) for value in values):
-        return None
+        return []
     start = term.this.this.meta.get("start")
-    return int(start) if start is not None else None
+    if start is None or term.args.get("negate"):
+        return []
+    before = text[: int(start)].count("?")
+    values = term.expressions if isinstance(term, exp.In) else [term.expression]
+    places = [_place(value, before + number) for number, value in enumerate(values)]
+    return [] if None in places else [place for place in places if place is not None]
+
+
+def _place(value: exp.Expr, position: int) -> int | None:
+    """The parameter that a value stands for: by its number where it has one (`$2`), else by its position (`?`)."""
+    while isinstance(value, exp.Cast):
+        value = value.this
+    if isinstance(value, exp.Parameter):
+        return int(value.name) - 1
+    return position if isinstance(value, exp.Placeholder) else None
