@@ -90,6 +90,10 @@ def _of_state(sqlstate: str, said: str, details: dict[str, Any]) -> StorageError
             return DatabaseFull(said, details=details)
         case "XX001" | "XX002":
             return DatabaseCorrupt(said, details=details)
+        case "34000":
+            return QueryError(
+                "the stream has ended with its transaction", remedy="read it before commit or rollback", details=details
+            )
         case "26000" | "42P05":
             return QueryError(said, remedy=_POOLER, details=details)
         case _ if sqlstate in _ENDED or sqlstate.startswith("08"):
