@@ -457,18 +457,22 @@ async def _scalar(executor: Executor, prepared: Prepared, parameters: list[Any])
 class _Stream(AbstractAsyncContextManager[AsyncIterator[Any]]):
     """The context of a stream: it opens the cursor on entry and closes it on exit."""
 
-    __slots__ = ("_batches", "_build")
+    __slots__ = ("_batches", "_build", "_results")
 
     def __init__(self, executor: Executor, prepared: Prepared, parameters: list[Any], batch: int) -> None:
         self._batches = executor.stream_rows(prepared.text, parameters, batch)
         self._build = prepared.build
+        self._results: _Results | None = None
 
     async def __aenter__(self) -> AsyncIterator[Any]:
-        return _Results(await self._batches.__aenter__(), self._build)
+        self._results = _Results(await self._batches.__aenter__(), self._build)
+        return self._results
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
+        if self._results is not None:
+            self._results.end()
         return await self._batches.__aexit__(kind, error, trace)
 
 
@@ -487,3 +491,7 @@ class _Results(AsyncIterator[Any]):
             self._ready = self._build(await anext(self._batches))
             self._ready.reverse()
         return self._ready.pop()
+
+    def end(self) -> None:
+        """Forget what was fetched and not read: a stream gives nothing after its block."""
+        self._ready.clear()
