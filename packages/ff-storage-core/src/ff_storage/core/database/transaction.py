@@ -171,17 +171,17 @@ class Transaction(Executor):
     async def rollback(self) -> None:
         """Undo what was done and go on in a new transaction with the same settings, a doomed one too.
 
-        After a cancellation, or when the connection is gone, there is nothing to go on in. Then it just returns, so
-        that `except BaseException: await tx.rollback(); raise` lets the cancellation through.
+        While its task is being canceled there may be nothing to go on in. Then it just returns, so that
+        `except BaseException: await tx.rollback(); raise` lets the cancellation through.
         """
         work, level = self._started(), self._level
         if level is not None and level.name:
             await work.pop(level, keep=False)
-            if work.is_usable:
+            if not work.is_over:
                 self._level = await work.push()
         else:
             await work.rollback()
-            if work.is_usable:
+            if not work.is_over:
                 await self._begin_again(work)
 
     async def _begin_again(self, work: Work) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable
@@ -50,9 +51,10 @@ class Work:
         return self.lease.member.connection
 
     @property
-    def is_usable(self) -> bool:
-        """Whether statements may still reach the database: nothing was canceled, and the connection is there."""
-        return not self.lease.broken and not self.connection.is_closed
+    def is_over(self) -> bool:
+        """Whether nothing runs any more, and the task is being canceled: it shall hear of that, and of nothing else."""
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0 and (self.lease.broken or self.connection.is_closed)
 
     async def call(self, function: Callable[[Connection], Awaitable[T]], raw: str | None = None) -> T:
         """Run a statement in the innermost level."""
@@ -157,7 +159,7 @@ class Work:
         level.failure = next((each.failure for each in self.levels[position:] if each.failure is not None), None)
         del self.levels[position:]
         below = self.levels[-1]
-        if not keep and (below.failure is not None or not self.is_usable):
+        if not keep and (below.failure is not None or self.is_over):
             return  # what is around it will be undone as a whole
         self._check(below)
         kept = keep and level.failure is None
