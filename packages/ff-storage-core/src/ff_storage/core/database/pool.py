@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from ff_storage.core import program as programs
 from ff_storage.core.database.ambient import ambient, detached, in_any
@@ -20,9 +21,17 @@ from ff_storage.core.database.misuse import SyncMisuse
 from ff_storage.core.database.observed import ObservedConnection
 from ff_storage.core.database.replicas import Replicas
 from ff_storage.core.database.session import Session, session_of
+from ff_storage.core.database.settings import PoolSettings
 from ff_storage.core.database.stock import NEW
 from ff_storage.core.database.transaction import Transaction
-from ff_storage.core.errors import InvalidValueError, PoolError, SerializationFailure, TransactionAborted
+from ff_storage.core.errors import (
+    ConfigurationError,
+    InvalidValueError,
+    PoolError,
+    SerializationFailure,
+    TransactionAborted,
+    nearest,
+)
 from ff_storage.core.observe import Observer, Observers
 from ff_storage.core.program import Program, Row
 
@@ -40,6 +49,17 @@ class Pool(Life, SyncMisuse, Executor):
     """What the engine gives a transaction that asks for nothing."""
 
     _replicas: Replicas | None = None
+
+    @classmethod
+    def from_settings(cls, settings: PoolSettings, **options: Any) -> Self:
+        """The pool of `settings` and further options: `PostgresPool.from_settings(PoolSettings.from_env())`."""
+        given: dict[str, Any] = {**settings, **options}
+        known = inspect.signature(cls).parameters
+        if not any(each.kind is each.VAR_KEYWORD for each in known.values()):
+            for name in given:
+                if name not in known:
+                    raise ConfigurationError(f"{cls.__name__} has no option {name!r}", remedy=nearest(name, known))
+        return cls(**given)
 
     async def fetch(self, text: str, parameters: Sequence[Any]) -> list[Row]:
         """Run one compiled query and return every row, in driver values. The hot path: no frame too many.

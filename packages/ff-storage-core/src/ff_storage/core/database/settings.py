@@ -1,22 +1,31 @@
-"""The limits of a pool, and its figures."""
+"""The settings of a pool, and its figures."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Final
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Final, Self
 
+from ff_storage.core.database import environment
 from ff_storage.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSettings:
-    """The limits of a pool; times in seconds, None for no limit.
+    """The limits of a pool, and where its database is; times in seconds, None for no limit.
 
     `acquire_timeout` bounds the wait for a connection, `max_waiting` the number of callers that wait,
     `connect_timeout` the opening of one connection, `query_timeout` each statement, `reset_timeout` the checking or
     cleaning of a connection. One that was idle for `check_after` is checked before it is given out, one older than
     `max_age` (spread by a tenth, so that not all go at once) is replaced, and one that nobody has used for `max_idle`
     is closed, down to `min_size`.
+
+    Settings are also a mapping of what was set, for the classes of any engine: `PostgresPool(**settings)`,
+    `Postgres(**PoolSettings.from_env())`. What was not set is left to the class.
     """
 
     min_size: int = 1
@@ -30,17 +39,66 @@ class PoolSettings:
     max_age: float | None = 3600.0
     max_idle: float | None = 300.0
 
+    host: str | None = None
+    port: int | None = None
+    dbname: str | None = None
+    user: str | None = None
+    password: SecretStr | None = field(default=None, repr=False)
+
+    _given: frozenset[str] = field(default=frozenset(), init=False, repr=False, compare=False)
+
     def __post_init__(self) -> None:
-        for field in fields(self):
-            _check_number(field.name, getattr(self, field.name))
+        for name in LIMITS:
+            _check_number(name, getattr(self, name))
         if self.max_size < 1:
-            raise ConfigurationError("max_size must be at least 1", found=repr(self.max_size))
+            raise _refused("max_size", "must be at least 1", self.max_size)
         if not 0 <= self.min_size <= self.max_size:
-            raise ConfigurationError("min_size must be between 0 and max_size", found=repr(self.min_size))
-        for field in fields(self):
-            value = getattr(self, field.name)
+            raise _refused("min_size", "must be between 0 and max_size", self.min_size)
+        for name in LIMITS:
+            value = getattr(self, name)
             if value is not None and not value >= 0:
-                raise ConfigurationError(f"{field.name} must not be negative", found=repr(value))
+                raise _refused(name, "must not be negative", value)
+        if self.port is not None and not (type(self.port) is int and 0 < self.port < 65536):
+            raise _refused("port", "must be a number between 1 and 65535", self.port)
+        given = {each.name for each in fields(self) if each.init and getattr(self, each.name) != each.default}
+        object.__setattr__(self, "_given", frozenset(given))  # the one way into a frozen dataclass
+
+    @classmethod
+    def from_env(cls, prefix: str = "DB_", environ: Mapping[str, str] | None = None) -> Self:
+        """The settings in environment variables: DB_HOST, DB_PORT, DB_NAME, DB_USER, DB_PASSWORD, and the limits.
+
+        A limit is DB_MAX_SIZE (or DB_POOL_SIZE), DB_QUERY_TIMEOUT and so on; `none` means no limit. Raises
+        ConfigurationError, which names the variable.
+        """
+        found, origin = environment.read(os.environ if environ is None else environ, prefix, LIMITS)
+        try:
+            settings = cls(**found)
+        except ConfigurationError as error:
+            name = error.details["setting"]
+            raise ConfigurationError(
+                f"{origin.get(name, f'{prefix}{name.upper()}')}: {error.message}", found=error.found
+            ) from None
+        object.__setattr__(settings, "_given", frozenset(found))  # a variable that says the default was set, too
+        return settings
+
+    def keys(self) -> list[str]:
+        """The names of what was set."""
+        return [each.name for each in fields(self) if each.name in self._given]
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._given:
+            raise KeyError(name)
+        return getattr(self, name)
+
+
+LIMITS: Final = tuple(
+    each.name for each in fields(PoolSettings) if each.init and each.name not in environment.PLACE.values()
+)
+"""The names of the limits."""
+
+
+def _refused(name: str, rule: str, value: object) -> ConfigurationError:
+    return ConfigurationError(f"{name} {rule}", found=ascii(value)[:60], details={"setting": name})
 
 
 _COUNTS: Final = ("min_size", "max_size", "max_waiting")
@@ -51,9 +109,13 @@ def _check_number(name: str, value: object) -> None:
     if (value is None and not name.endswith("_size")) or type(value) is int:
         return
     if name in _COUNTS:
-        raise ConfigurationError(f"{name} must be a whole number", found=f"a {type(value).__name__}")
+        raise ConfigurationError(
+            f"{name} must be a whole number", found=f"a {type(value).__name__}", details={"setting": name}
+        )
     if type(value) is not float:
-        raise ConfigurationError(f"{name} must be a number of seconds", found=f"a {type(value).__name__}")
+        raise ConfigurationError(
+            f"{name} must be a number of seconds", found=f"a {type(value).__name__}", details={"setting": name}
+        )
 
 
 @dataclass(frozen=True, slots=True)

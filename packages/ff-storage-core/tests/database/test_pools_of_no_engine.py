@@ -8,7 +8,7 @@ import pytest
 
 from ff_storage.core.database import Connection, Pool, PoolSettings
 from ff_storage.core.database.misuse import LINES
-from ff_storage.core.errors import AsyncPoolUsedSync, PoolError
+from ff_storage.core.errors import AsyncPoolUsedSync, ConfigurationError, PoolError
 
 
 class NowherePool(Pool):
@@ -63,3 +63,14 @@ def test_a_value_that_was_to_be_bound_is_not_repeated(pool: Any) -> None:
     with pytest.raises(AsyncPoolUsedSync) as caught:
         pool.execute_query("UPDATE users SET password = %s", {"password": "S3CR3T"})
     assert "S3CR3T" not in f"{caught.value!r} {caught.value} {vars(caught.value)}"
+
+
+def test_a_pool_from_settings_names_what_its_engine_does_not_know() -> None:
+    class SizedPool(NowherePool):
+        def __init__(self, *, max_size: int = 1) -> None:
+            super().__init__(PoolSettings(max_size=max_size))
+
+    assert SizedPool.from_settings(PoolSettings(max_size=3)).stats().max_size == 3
+    assert SizedPool.from_settings(PoolSettings(max_size=3), max_size=4).stats().max_size == 4
+    with pytest.raises(ConfigurationError, match="SizedPool has no option 'host'"):
+        SizedPool.from_settings(PoolSettings(host="here"))
