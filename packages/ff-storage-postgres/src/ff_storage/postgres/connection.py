@@ -115,7 +115,7 @@ class PostgresConnection:
         try:
             rows: list[Row] = await self._driver.fetch(text, *parameters)
         except Exception as error:
-            raise self._translated(error) from error
+            raise await self._failed(error) from error
         return rows
 
     async def fetch_named(self, text: str, parameters: Sequence[Any]) -> tuple[tuple[str, ...], list[Row]]:
@@ -128,7 +128,7 @@ class PostgresConnection:
         try:
             row = await self._driver.fetchrow(text, *parameters)
         except Exception as error:
-            raise self._translated(error) from error
+            raise await self._failed(error) from error
         return (tuple(row.keys()), (await self._plain(text, [row]))[0]) if row is not None else ((), None)
 
     async def execute(self, text: str, parameters: Sequence[Any]) -> int:
@@ -137,7 +137,7 @@ class PostgresConnection:
             # The public execute() sends a text without parameters as a script of any number of statements.
             _, status, _ = await self._driver._execute(text, parameters, 0, None, return_status=True)
         except Exception as error:
-            raise self._translated(error) from error
+            raise await self._failed(error) from error
         return _touched(status)
 
     async def execute_many(self, text: str, parameters: Iterable[Sequence[Any]], target: Target | None = None) -> int:
@@ -153,7 +153,7 @@ class PostgresConnection:
                 return len(rows)
             return await self._run_each(text, rows)
         except Exception as error:
-            raise self._translated(error) from error
+            raise await self._failed(error) from error
 
     async def _copy(self, target: Target, rows: Sequence[Sequence[Any]]) -> int:
         try:
@@ -197,7 +197,8 @@ class PostgresConnection:
         try:
             if own:
                 await self._driver.execute("BEGIN")
-            statement = await self._driver.prepare(text)
+            # A pooler's session may know the name already, from another process.
+            statement = await self._driver.prepare(text, name="" if self._shared else None)
             attributes = statement.get_attributes()
             cursor = await statement.cursor(*parameters)
         except Exception as error:
@@ -287,9 +288,29 @@ class PostgresConnection:
             attributes: Sequence[Any] = state._get_attributes()
             return attributes
         try:
-            return (await driver.prepare(text)).get_attributes()  # type: ignore[no-any-return]
+            attributes = (await driver.prepare(text, name="")).get_attributes()
+            await self._settle()
         except Exception as error:
             raise self._translated(error) from error
+        return attributes
+
+    async def _settle(self) -> None:
+        """Have the server end what asyncpg has only prepared: until then a transaction is open, and its locks held."""
+        if not self._driver.is_in_transaction():
+            await self._driver.execute("SELECT")  # asyncpg fails on an empty one
+
+    async def _failed(self, error: Exception) -> Exception:
+        """The library's error for one of asyncpg's, when the server waits for nothing more.
+
+        asyncpg prepares a statement before it looks at the arguments; when those do not fit, it leaves it at that.
+        """
+        of_server = isinstance(error, asyncpg.PostgresError) and error.severity is not None
+        if not of_server and not self._driver.is_closed():
+            try:
+                await self._settle()
+            except Exception:  # noqa: BLE001 - the first error is the one to tell
+                self._driver.terminate()
+        return self._translated(error)
 
     def _translated(self, error: Exception) -> Exception:
         """The library's error for one of asyncpg's; any other exception as it is."""
