@@ -382,8 +382,11 @@ class Session:
 
     def close(self) -> None:
         """Close the database; an open transaction is rolled back."""
-        self.rollback()
-        self._connection.close()
+        try:
+            self.rollback()
+        finally:
+            self._cursor.close()  # SQLite keeps a connection's files open for as long as it has statements
+            self._connection.close()
 
 
 @lru_cache(1024)
