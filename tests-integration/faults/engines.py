@@ -24,6 +24,9 @@ from faults.proxy import FaultProxy
 from ff_storage.core.database import Pool, open_pool
 
 USER: Final = "app"
+ROLE: Final = "app_owner"
+"""A role that the library's user may take."""
+
 SECRET: Final = "s3cret p@ss/word:%"
 """The password of the library's user; it must be seen nowhere."""
 
@@ -83,6 +86,7 @@ class ServerEngine(Engine):
     """An engine with a server, whose sessions can be seen, killed and stalled."""
 
     cluster: servers.Cluster
+    database: str
 
     @property
     @abstractmethod
@@ -96,6 +100,10 @@ class ServerEngine(Engine):
     @abstractmethod
     def sessions(self) -> list[int]:
         """The ids of the library's sessions."""
+
+    @abstractmethod
+    def busy(self) -> list[int]:
+        """The library's sessions in which a statement runs."""
 
     @abstractmethod
     def kill(self, session: int) -> None:
@@ -121,6 +129,10 @@ class ServerEngine(Engine):
         """End every session of the library."""
         for session in self.sessions():
             self.kill(session)
+
+    @abstractmethod
+    def leaks(self) -> dict[str, tuple[list[str], str]]:
+        """By name: raw statements that change a session, and the query that shows whether it is changed."""
 
 
 class SQLite(Engine):
@@ -196,6 +208,9 @@ class Postgres(ServerEngine):
     def sessions(self) -> list[int]:
         return [int(pid) for (pid,) in self.ask(f"SELECT pid FROM {self._sessions()} ORDER BY backend_start")]
 
+    def busy(self) -> list[int]:
+        return [int(pid) for (pid,) in self.ask(f"SELECT pid FROM {self._sessions()} AND state = 'active'")]
+
     def kill(self, session: int) -> None:
         self.ask(f"SELECT pg_terminate_backend({session}, 20000)")
 
@@ -224,3 +239,34 @@ class Postgres(ServerEngine):
 
     def slow(self, seconds: float) -> str:
         return f"SELECT pg_sleep({seconds:g})"
+
+    def leaks(self) -> dict[str, tuple[list[str], str]]:
+        return {
+            "search_path": (["SET search_path = pg_catalog"], "SHOW search_path"),
+            "statement_timeout": (["SET statement_timeout = '7s'"], "SHOW statement_timeout"),
+            "time zone": (["SET TIME ZONE 'Asia/Kathmandu'"], "SHOW TimeZone"),
+            "by a function": (["SELECT set_config('work_mem', '77kB', false)"], "SHOW work_mem"),
+            "isolation": (
+                ["SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE"],
+                "SHOW transaction_isolation",
+            ),
+            "role": ([f"SET ROLE {ROLE}"], "SELECT current_user"),
+            "advisory lock": (
+                ["SELECT pg_advisory_lock(42)"],
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'",
+            ),
+            "temporary table": (
+                ["CREATE TEMP TABLE mine (n integer)", "SELECT n INTO TEMP other FROM mine"],
+                "SELECT count(*) FROM pg_class WHERE relpersistence = 't'",
+            ),
+            "listener": (["LISTEN somewhere"], "SELECT count(*) FROM pg_listening_channels()"),
+            "prepared statement": (
+                ["PREPARE mine AS SELECT 1"],
+                "SELECT count(*) FROM pg_prepared_statements WHERE from_sql",
+            ),
+            "cursor": (
+                ["DECLARE mine CURSOR WITH HOLD FOR SELECT 1"],
+                "SELECT count(*) FROM pg_cursors WHERE name = 'mine'",
+            ),
+            "open transaction": (["BEGIN", f"INSERT INTO {TABLE} VALUES (1, 1)"], f"SELECT count(*) FROM {TABLE}"),
+        }

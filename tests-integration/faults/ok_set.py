@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -15,7 +15,7 @@ import pytest
 from faults.engines import SECRET, Engine, State
 from faults.ledger import TABLE, WHOLE, store
 from ff_storage.core.database import Pool
-from ff_storage.core.errors import StorageError
+from ff_storage.core.errors import ConnectionLost, StorageError
 
 E = TypeVar("E", bound=StorageError)
 
@@ -77,6 +77,20 @@ def ours(*kinds: type[E], driver: bool = True, match: str | None = None) -> Gene
     with pytest.raises(kinds, match=match) as caught:
         yield caught
     check_ours(caught.value, driver=driver)
+
+
+async def lost_once_at_most(use: Callable[[], Awaitable[object]], times: int = 8) -> None:
+    """Assert that of so many uses the first alone may fail, with a connection that was lost before it got anything."""
+    failures: dict[int, ConnectionLost] = {}
+    for number in range(times):
+        try:
+            await use()
+        except ConnectionLost as error:
+            failures[number] = error
+    assert failures.keys() <= {0}, failures
+    for failure in failures.values():
+        check_ours(failure)
+        assert not failure.sent, "nobody could tell that it may be repeated"
 
 
 def check_ours(error: BaseException, *, driver: bool = True) -> None:
