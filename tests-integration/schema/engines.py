@@ -24,10 +24,11 @@ class Engine:
     """The engine, as messages name it."""
     trigger: ClassVar[str]
     """What makes a trigger named `busy` on `painters`."""
-    uncountable: ClassVar[str]
-    """A CHECK expression that the engine refuses."""
     catalog: ClassVar[str]
     """A query for everything that a schema run could touch."""
+
+    patience: ClassVar[dict[str, Any]]
+    """Options of a pool that waits as long as it takes for others."""
 
     url: str
 
@@ -48,8 +49,8 @@ class SQLite(Engine):
     """A file."""
 
     title = "SQLite"
+    patience: ClassVar[dict[str, Any]] = {"busy_timeout": 60.0}
     trigger = "CREATE TRIGGER busy AFTER UPDATE ON painters BEGIN SELECT 1; END"
-    uncountable = "a > (SELECT 1)"
     catalog = "SELECT * FROM sqlite_master UNION ALL SELECT * FROM temp.sqlite_master"
 
     async def tables(self, pool: Pool) -> set[str]:
@@ -66,8 +67,8 @@ class Postgres(Engine):
     """A database on a server."""
 
     title = "PostgreSQL"
+    patience: ClassVar[dict[str, Any]] = {"query_timeout": 60.0}
     trigger = "CREATE TRIGGER busy AFTER UPDATE ON painters EXECUTE FUNCTION suppress_redundant_updates_trigger()"
-    uncountable = "a > (SELECT 1)"
     catalog = """
         SELECT n.nspname, c.relname, c.relkind::text, c.oid::bigint, c.xmin::text FROM pg_class AS c
         JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname NOT LIKE 'pg%' OR n.nspname LIKE 'pg_temp%'

@@ -1,18 +1,20 @@
-"""Many programs that start at once on one file: exactly one creates."""
+"""Many programs that start at once on one database: exactly one creates."""
 
 import asyncio
+import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 from ff_storage.core.database import open_pool
 from ff_storage.schema import AsyncSchemaManager
+from schema.engines import Engine
 
 STARTERS = 8
 
 PROGRAM = """
 import asyncio
+import json
 import sys
 
 from ff_storage.core.database import open_pool
@@ -35,19 +37,19 @@ def table(number):
 TABLES = [table(number) for number in range(30)]
 
 
-async def sync(path):
-    async with open_pool(f"sqlite:///{path}", busy_timeout=60.0) as pool:
+async def sync(url, options):
+    async with open_pool(url, **options) as pool:
         return await AsyncSchemaManager(pool).sync_schema(TABLES)
 """
 
 MAIN = """
 sys.stdin.readline()  # all at once
-print(asyncio.run(sync(sys.argv[1])))
+print(asyncio.run(sync(sys.argv[1], json.loads(sys.argv[2]))))
 """
 
 
-def test_of_eight_processes_one_creates(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", PROGRAM + MAIN, str(tmp_path / "data.db")]
+def test_of_eight_processes_one_creates(engine: Engine) -> None:
+    command = [sys.executable, "-c", PROGRAM + MAIN, engine.url, json.dumps(engine.patience)]
     starters = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(STARTERS)
@@ -61,10 +63,10 @@ def test_of_eight_processes_one_creates(tmp_path: Path) -> None:
     assert sorted(int(out) for out, _, _ in ends) == [0] * (STARTERS - 1) + [60]
 
 
-async def test_of_eight_tasks_one_creates(tmp_path: Path) -> None:
+async def test_of_eight_tasks_one_creates(engine: Engine) -> None:
     namespace: dict[str, Any] = {}
     exec(PROGRAM, namespace)
-    async with open_pool(f"sqlite:///{tmp_path / 'data.db'}", max_size=STARTERS, busy_timeout=60.0) as pool:
+    async with open_pool(engine.url, max_size=STARTERS, **engine.patience) as pool:
         managers = [AsyncSchemaManager(pool) for _ in range(STARTERS)]
         counts = await asyncio.gather(*(manager.sync_schema(namespace["TABLES"]) for manager in managers))
     assert sorted(counts) == [0] * (STARTERS - 1) + [60]
