@@ -32,15 +32,18 @@ class Engine:
 
     url: str
 
-    async def tables(self, pool: Pool) -> set[str]:
+    @staticmethod
+    async def tables(pool: Pool) -> set[str]:
         """The names of the tables."""
         raise NotImplementedError
 
-    async def indexes(self, pool: Pool) -> set[str]:
+    @staticmethod
+    async def indexes(pool: Pool) -> set[str]:
         """The names of the indexes that were created by themselves."""
         raise NotImplementedError
 
-    async def leftovers(self, pool: Pool) -> Sequence[Any]:
+    @staticmethod
+    async def leftovers(pool: Pool) -> Sequence[Any]:
         """What is in private places."""
         raise NotImplementedError
 
@@ -53,13 +56,16 @@ class SQLite(Engine):
     trigger = "CREATE TRIGGER busy AFTER UPDATE ON painters BEGIN SELECT 1; END"
     catalog = "SELECT * FROM sqlite_master UNION ALL SELECT * FROM temp.sqlite_master"
 
-    async def tables(self, pool: Pool) -> set[str]:
+    @staticmethod
+    async def tables(pool: Pool) -> set[str]:
         return await _names(pool, "SELECT name FROM sqlite_master WHERE type = 'table'")
 
-    async def indexes(self, pool: Pool) -> set[str]:
+    @staticmethod
+    async def indexes(pool: Pool) -> set[str]:
         return await _names(pool, "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
 
-    async def leftovers(self, pool: Pool) -> Sequence[Any]:
+    @staticmethod
+    async def leftovers(pool: Pool) -> Sequence[Any]:
         return await pool.fetch_all("SELECT name FROM temp.sqlite_master", as_dict=False)
 
 
@@ -77,19 +83,25 @@ class Postgres(Engine):
         ORDER BY 1, 2, 3, 4
     """
 
-    async def tables(self, pool: Pool) -> set[str]:
+    @staticmethod
+    async def tables(pool: Pool) -> set[str]:
         return await _names(pool, "SELECT tablename AS name FROM pg_tables WHERE schemaname = current_schema()")
 
-    async def indexes(self, pool: Pool) -> set[str]:
+    @staticmethod
+    async def indexes(pool: Pool) -> set[str]:
         query = "SELECT indexname AS name FROM pg_indexes WHERE schemaname = current_schema()"
         return {name for name in await _names(pool, query) if not name.startswith("pk_")}
 
-    async def leftovers(self, pool: Pool) -> Sequence[Any]:
+    @staticmethod
+    async def leftovers(pool: Pool) -> Sequence[Any]:
         return await pool.fetch_all(
             "SELECT relname FROM pg_class WHERE relnamespace IN "
             "(SELECT oid FROM pg_namespace WHERE nspname LIKE 'pg_temp%' OR nspname LIKE 'ff_storage%')",
             as_dict=False,
         )
+
+
+BY_DIALECT: Final[dict[str, type[Engine]]] = {"sqlite": SQLite, "postgres": Postgres}
 
 
 async def _names(pool: Pool, query: str) -> set[str]:

@@ -1,62 +1,42 @@
 """`sync_schema` creates what is missing, once, and proves it."""
 
 import asyncio
-import datetime as dt
-import enum
 import logging
-import sqlite3
-import uuid
-from decimal import Decimal
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 import ff_storage
-from ff_storage.core.database import Pool, open_pool
+from ff_storage.core.database import Pool
 from ff_storage.core.errors import (
-    CheckViolation,
     ConfigurationError,
-    ForeignKeyViolation,
+    QueryError,
     SchemaDifference,
     SchemaError,
     UniqueViolation,
 )
-from ff_storage.core.model import Field, PydanticModel
+from ff_storage.core.model import PydanticModel
 from ff_storage.core.program import Program
 from ff_storage.core.tables import Column, ForeignKey, Index, SqlCheck, Table
 from ff_storage.core.types import Integer, Text
 from ff_storage.schema import AsyncSchemaManager
+from schema.engines import BY_DIALECT, Engine
+from schema.gallery import Painter, Painting
 
 
-class Status(enum.Enum):
-    DRAFT = "draft"
-    DONE = "it's done"
+@pytest.fixture
+def pool(any_pool: Pool) -> Pool:
+    return any_pool
 
 
-class Painter(PydanticModel):
-    name: str = Field(max_length=80, db_unique=True)
-    born: dt.date | None = None
+async def names(pool: Pool, kind: str = "tables") -> set[str]:
+    engine = BY_DIALECT[pool.dialect.name]
+    return await (engine.tables(pool) if kind == "tables" else engine.indexes(pool))
 
 
-class Painting(PydanticModel):
-    title: str = Field(max_length=200, db_index=True)
-    body: str = Field(default="", db_default="''")
-    painter_id: uuid.UUID = Field(db_foreign_key="painters(id)", db_on_delete="CASCADE")
-    price: Decimal = Field(default=Decimal(0), max_digits=8, decimal_places=2, ge=0, db_check="price < 5000")
-    status: Status = Field(default=Status.DRAFT, db_default="'draft'")
-    kind: Literal["a", "b"] = "a"
-    stars: int = Field(default=0, ge=0, le=5, db_index=True, db_index_where="stars > 3")
-    public: bool = Field(default=False, db_default="FALSE")
-    tags: list[str] = Field(default_factory=list)
-    extra: dict[str, str] = Field(default_factory=dict)
-    published: dt.datetime | None = Field(default=None, db_default="now()")
-    length: int | None = Field(default=None, db_generated="length(body)")
-
-
-async def names(pool: Pool, kind: str = "table") -> set[str]:
-    rows = await pool.fetch_all("SELECT name FROM sqlite_master WHERE type = ? AND sql IS NOT NULL", kind)
-    return {row["name"] for row in rows}
+async def leftovers(pool: Pool) -> Sequence[Any]:
+    return await BY_DIALECT[pool.dialect.name].leftovers(pool)
 
 
 async def test_tables_with_everything_once(pool: Pool) -> None:
@@ -76,54 +56,13 @@ async def test_tables_with_everything_once(pool: Pool) -> None:
     assert manager.last_report is not None
     assert manager.last_report.statements == manager.last_report.created == ()
     assert await AsyncSchemaManager(pool).sync_schema([Painter]) == 0
-    assert not await names(pool, "temp")
-    assert await pool.fetch_val("SELECT count(*) FROM temp.sqlite_master") == 0
-
-
-async def test_the_constraints_hold_for_raw_sql(pool: Pool) -> None:
-    await AsyncSchemaManager(pool).sync_schema([Painter, Painting])
-    tenant, painter = str(uuid.uuid4()), str(uuid.uuid4())
-    stamp = "2026-01-01 00:00:00.000000"
-    insert = "INSERT INTO painters (id, tenant_id, created_at, updated_at, name, deleted_at) VALUES (?, ?, ?, ?, ?, ?)"
-    await pool.execute(insert, painter, tenant, stamp, stamp, "Ann", None)
-    with pytest.raises(UniqueViolation):
-        await pool.execute(insert, str(uuid.uuid4()), tenant, stamp, stamp, "Ann", None)
-    await pool.execute(insert, str(uuid.uuid4()), tenant, stamp, stamp, "Ann", stamp)  # a dead one
-    await pool.execute(insert, str(uuid.uuid4()), str(uuid.uuid4()), stamp, stamp, "Ann", None)  # of another tenant
-    with pytest.raises(UniqueViolation):
-        await pool.execute(insert, painter, tenant, stamp, stamp, "Bea", None)
-
-    async def painting(**values: Any) -> None:
-        row = {
-            "id": str(uuid.uuid4()), "tenant_id": tenant, "created_at": stamp, "updated_at": stamp, "title": "t",
-            "painter_id": painter, "price": 100, "kind": "a", "stars": 1, "tags": "[]", "extra": "{}", **values,
-        }  # fmt: skip
-        marks = ", ".join("?" * len(row))
-        await pool.execute(f"INSERT INTO paintings ({', '.join(row)}) VALUES ({marks})", *row.values())
-
-    await painting()
-    row = await pool.fetch_one("SELECT status, public, length, published FROM paintings")
-    assert row is not None
-    assert (row["status"], row["public"], row["length"], len(row["published"])) == ("draft", 0, 0, 26)
-    for wrong in (
-        {"price": -1}, {"price": 500_000}, {"price": 10**8}, {"status": "gone"}, {"kind": "c"}, {"stars": 6},
-        {"public": 2}, {"title": "x" * 201},
-    ):  # fmt: skip
-        with pytest.raises(CheckViolation):
-            await painting(**wrong)
-    await painting(status="it's done", price=499_999)
-    with pytest.raises(ForeignKeyViolation):
-        await painting(painter_id=str(uuid.uuid4()))
-    with pytest.raises(ForeignKeyViolation):
-        await painting(tenant_id=str(uuid.uuid4()))
-    await pool.execute("DELETE FROM painters WHERE id = ?", painter)
-    assert await pool.fetch_val("SELECT count(*) FROM paintings") == 0
+    assert not await leftovers(pool)
 
 
 async def test_a_missing_index_is_created(pool: Pool) -> None:
     manager = AsyncSchemaManager(pool)
     await manager.sync_schema([Painter, Painting])
-    everything = await names(pool, "index")
+    everything = await names(pool, "indexes")
     await pool.execute("DROP INDEX idx_paintings_title")
     await pool.execute("DROP INDEX uq_painters_name")
     assert await manager.sync_schema([Painter, Painting]) == 2
@@ -132,16 +71,16 @@ async def test_a_missing_index_is_created(pool: Pool) -> None:
         "index uq_painters_name of painters",
         "index idx_paintings_title of paintings",
     )
-    assert await names(pool, "index") == everything
+    assert await names(pool, "indexes") == everything
     assert await manager.sync_schema([Painter, Painting]) == 0
 
 
-async def test_a_missing_table_beside_existing_ones(pool: Pool) -> None:
+async def test_a_missing_table_beside_existing_ones(engine: Engine, pool: Pool) -> None:
     manager = AsyncSchemaManager(pool)
     await manager.sync_schema([Painter])
-    await pool.execute("CREATE TABLE strangers (a, b REFERENCES painters (nowhere))")
+    await pool.execute("CREATE TABLE strangers (a integer, b integer CHECK (b > a))")
     await pool.execute("CREATE VIEW seen AS SELECT * FROM painters")
-    await pool.execute("CREATE TRIGGER busy AFTER UPDATE ON painters BEGIN SELECT 1; END")
+    await pool.execute(engine.trigger)
     assert await manager.sync_schema([Painting]) > 0
     assert await manager.sync_schema([Painter, Painting]) == 0
     assert await names(pool) == {"painters", "paintings", "strangers"}
@@ -161,17 +100,6 @@ async def test_a_dry_run_changes_nothing_and_shows_the_plan(pool: Pool, caplog: 
     assert manager.last_report.statements == planned
     assert await manager.sync_schema([Painter, Painting], dry_run=True) == 0
     assert manager.last_report.statements == ()
-
-
-async def test_a_dry_run_needs_no_right_to_write(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'data.db'}"
-    async with open_pool(url) as pool:
-        await AsyncSchemaManager(pool).sync_schema([Painter])
-    async with open_pool(url, readonly=True) as pool:
-        manager = AsyncSchemaManager(pool)
-        assert await manager.sync_schema([Painter, Painting], dry_run=True) == 0
-        assert manager.last_report is not None
-        assert manager.last_report.created == ("table paintings",)
 
 
 async def test_control_characters_of_a_model_do_not_reach_the_log(pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
@@ -200,7 +128,7 @@ async def test_it_joins_the_callers_transaction(pool: Pool) -> None:
         async with pool.transaction() as tx:
             assert await AsyncSchemaManager(tx).sync_schema([Painter]) > 0
             assert await AsyncSchemaManager(pool).sync_schema([Painting]) > 0
-            await tx.execute("CREATE TABLE other (a)")
+            await tx.execute("CREATE TABLE other (a integer)")
             raise Undone
 
     with pytest.raises(Undone):
@@ -212,17 +140,18 @@ async def test_it_joins_the_callers_transaction(pool: Pool) -> None:
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-async def test_a_failure_leaves_nothing(pool: Pool, dry_run: bool) -> None:
-    """The second table is refused by SQLite itself; the first is not there either."""
+async def test_a_failure_leaves_nothing(engine: Engine, pool: Pool, dry_run: bool) -> None:
+    """The second table is refused by the engine itself; the first is not there either."""
     bad = one_table("bad")
     bad = Table(bad.name, None, bad.columns, ("id",), checks=(SqlCheck("ck", "a > (SELECT 1)", "a"),))
     manager = AsyncSchemaManager(pool)
     await manager.sync_schema([Painter])
-    with pytest.raises(ConfigurationError, match="SQLite cannot create bad"):
+    with pytest.raises(ConfigurationError, match=f"{engine.title} cannot create bad") as caught:
         await manager.sync_schema([one_table(), bad], dry_run=dry_run)
+    assert isinstance(caught.value.__cause__, QueryError)
     assert manager.last_report is None
     assert await names(pool) == {"painters"}
-    assert await pool.fetch_val("SELECT count(*) FROM temp.sqlite_master") == 0
+    assert not await leftovers(pool)
     assert await manager.sync_schema([one_table()]) == 1
 
 
@@ -238,17 +167,18 @@ async def test_rows_that_a_new_unique_index_forbids(pool: Pool) -> None:
     assert await names(pool) == {"things"}
 
 
-@pytest.mark.parametrize(
-    "moment", ["SAVEPOINT", 'CREATE TEMP TABLE "t5"', "ROLLBACK TO", 'CREATE TABLE "t5"', "PRAGMA"]
-)
-async def test_a_canceled_run_leaves_nothing(file_pool: Pool, moment: str) -> None:
+async def test_a_run_that_is_canceled_at_any_command_leaves_nothing(pool: Pool) -> None:
     class Canceling:
-        """Runs on the pool, and cancels its own task when a certain command comes."""
+        """Runs on the pool, and cancels its own task when the command of a number comes."""
 
-        dialect = file_pool.dialect
+        dialect = pool.dialect
+
+        def __init__(self, number: int) -> None:
+            self.number = number
+            self.commands = 0
 
         async def run(self, program: Program[Any], *, atomic: bool = False) -> Any:
-            return await file_pool.run(self.watched(program), atomic=atomic)
+            return await pool.run(self.watched(program), atomic=atomic)
 
         def watched(self, program: Program[Any]) -> Program[Any]:
             result = None
@@ -257,21 +187,32 @@ async def test_a_canceled_run_leaves_nothing(file_pool: Pool, moment: str) -> No
                     command = program.send(result)
                 except StopIteration as stop:
                     return stop.value
-                if command.text.startswith(moment):
+                if self.commands == self.number:
                     task = asyncio.current_task()
                     assert task is not None
                     task.cancel()
+                self.commands += 1
                 result = yield command
 
     reference = ForeignKey("fk", ("a",), None, "t0", ("id",))
-    tables = [one_table(f"t{number}") for number in range(10)]
-    tables[5] = Table("t5", None, tables[5].columns, ("id",), foreign_keys=(reference,))
-    task = asyncio.create_task(AsyncSchemaManager(Canceling()).sync_schema(tables))
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    await file_pool.settle()
-    assert await names(file_pool) == set()
-    assert await AsyncSchemaManager(file_pool).sync_schema(tables) == 10
+    tables = [one_table(f"t{number}") for number in range(4)]
+    tables[2] = Table("t2", None, tables[2].columns, ("id",), foreign_keys=(reference,))
+    number = 0
+    while True:
+        canceling = Canceling(number)
+        task = asyncio.create_task(AsyncSchemaManager(canceling).sync_schema(tables))
+        try:
+            await task
+        except asyncio.CancelledError:
+            await pool.settle()
+        else:
+            break
+        assert await names(pool) == set(), number
+        assert not await leftovers(pool)
+        number += 1
+    assert number == canceling.commands > 15
+    assert len(await names(pool)) == 4
+    assert await AsyncSchemaManager(pool).sync_schema(tables) == 0
 
 
 # --- references ------------------------------------------------------------------------------------------------------
@@ -282,11 +223,6 @@ async def test_a_reference_to_a_table_that_is_nowhere(pool: Pool, dry_run: bool)
     with pytest.raises(SchemaError, match=r"fk_paintings_painter_id → painters\(tenant_id, id\)"):
         await AsyncSchemaManager(pool).sync_schema([Painting], dry_run=dry_run)
     assert await names(pool) == set()
-
-
-async def test_a_reference_to_a_table_of_the_database(pool: Pool) -> None:
-    await pool.execute("CREATE TABLE Painters (ID integer, Tenant_ID text, PRIMARY KEY (Tenant_ID, ID))")
-    assert await AsyncSchemaManager(pool).sync_schema([Painting]) > 0
 
 
 async def test_a_reference_to_what_is_no_key_there(pool: Pool) -> None:
@@ -310,27 +246,10 @@ async def test_tables_that_refer_to_each_other_and_to_themselves(pool: Pool) -> 
 
     tables = [table("a", "b", "d"), table("b", "c"), table("c", "a", "c"), table("d")]
     manager = AsyncSchemaManager(pool)
-    assert await manager.sync_schema(tables) == 4
+    assert await manager.sync_schema(tables) >= 4  # where a reference needs its target, that of a cycle comes behind
     assert manager.last_report is not None
     assert manager.last_report.created == ("table c", "table b", "table d", "table a")
     assert await manager.sync_schema(tables[::-1]) == 0
-
-
-async def test_a_table_of_a_module_that_is_not_there(tmp_path: Path) -> None:
-    """Virtual tables whose module another program brings are left alone."""
-    path = tmp_path / "data.db"
-    connection = sqlite3.connect(path)
-    connection.executescript(
-        """
-        CREATE TABLE painters (id TEXT, tenant_id TEXT, PRIMARY KEY (tenant_id, id));
-        PRAGMA writable_schema = ON;
-        INSERT INTO sqlite_master VALUES ('table', 'ghost', 'ghost', 0, 'CREATE VIRTUAL TABLE ghost USING absent (a)');
-        """
-    )
-    connection.close()
-    async with open_pool(f"sqlite:///{path}") as pool:
-        assert await AsyncSchemaManager(pool).sync_schema([Painting]) > 0
-        assert await AsyncSchemaManager(pool).sync_schema([Painting]) == 0
 
 
 # --- arguments -------------------------------------------------------------------------------------------------------
@@ -371,16 +290,6 @@ async def test_what_is_no_list_of_models(pool: Pool, models: Any) -> None:
 def test_what_is_no_pool(db_pool: Any) -> None:
     with pytest.raises(ConfigurationError, match="open_pool"):
         AsyncSchemaManager(db_pool)
-
-
-async def test_another_schema_is_refused(pool: Pool) -> None:
-    class Elsewhere(PydanticModel):
-        __schema__ = "sales"
-        name: str
-
-    with pytest.raises(ConfigurationError, match="elsewheres"):
-        await AsyncSchemaManager(pool).sync_schema([Painter, Elsewhere])
-    assert await names(pool) == set()
 
 
 async def test_allow_destructive_destroys_nothing(pool: Pool) -> None:

@@ -54,8 +54,8 @@ REWRITTEN: dict[str, tuple[str, list[tuple[str, str]]]] = {
         [("foreign_key.definition", "fk_items_shop")],
     ),
     "reference not valid": (
-        ("ALTER TABLE items DROP CONSTRAINT fk_items_shop, ADD CONSTRAINT fk_items_shop FOREIGN KEY (tenant_id, shop_id)"
-        " REFERENCES shops (tenant_id, id) ON DELETE RESTRICT NOT VALID"),
+        ("ALTER TABLE items DROP CONSTRAINT fk_items_shop, ADD CONSTRAINT fk_items_shop "
+        "FOREIGN KEY (tenant_id, shop_id) REFERENCES shops (tenant_id, id) ON DELETE RESTRICT NOT VALID"),
         [("foreign_key.definition", "fk_items_shop")],
     ),
     "reference more": (
