@@ -134,16 +134,9 @@ def of_system(error: OSError | EOFError | TimeoutError, place: str) -> StorageEr
     import ssl
 
     if isinstance(error, ssl.SSLCertVerificationError):
-        return ConfigurationError(
-            f"the certificate of {place} cannot be verified",
-            found=str(error.verify_message or error.reason),
-            remedy="pass sslrootcert=… with the authority that signed it",
-        )
+        return unverified(place, str(error.verify_message or error.reason))
     if "rejected SSL upgrade" in str(error):  # how asyncpg puts it
-        return ConnectionFailure(
-            f"{place} does not speak TLS",
-            remedy="let the server have a certificate, or say sslmode=disable where the network is trusted",
-        )
+        return without_tls(place)
     failure = ConnectionFailure(
         f"no connection to {place}",
         found=getattr(error, "strerror", None) or str(error) or type(error).__name__,
@@ -151,6 +144,23 @@ def of_system(error: OSError | EOFError | TimeoutError, place: str) -> StorageEr
     )
     failure.transient = not isinstance(error, ssl.SSLError)
     return failure
+
+
+def unverified(place: str, found: str) -> ConfigurationError:
+    """The error for a certificate that nobody known has signed, or that is another host's."""
+    return ConfigurationError(
+        f"the certificate of {place} cannot be verified",
+        found=found,
+        remedy="pass sslrootcert=… with the authority that signed it",
+    )
+
+
+def without_tls(place: str) -> ConnectionFailure:
+    """The error for a server that offers plain text alone."""
+    return ConnectionFailure(
+        f"{place} does not speak TLS",
+        remedy="let the server have a certificate, or say sslmode=disable where the network is trusted",
+    )
 
 
 def of_client(error: Exception) -> StorageError:

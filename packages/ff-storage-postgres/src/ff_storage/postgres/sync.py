@@ -14,7 +14,7 @@ from ff_storage.core.errors import ConfigurationError, nearest
 from ff_storage.postgres.address import address, from_text, parse_url
 from ff_storage.postgres.dialect import FOLDS, PostgresDialect
 from ff_storage.postgres.session import COLLATIONS
-from ff_storage.postgres.sync_connection import PsycopgConnection
+from ff_storage.postgres.sync_connection import PsycopgConnection, libpq_keywords
 from ff_storage.postgres.sync_parameters import statement
 
 _IGNORED: Final = ("validate_queries", "strict_validation", "collect_metrics", "pool", "connection", "cursor")
@@ -89,12 +89,15 @@ class Postgres(SQL):
             sslkey=sslkey,
             application_name=application_name,
         )
-        self._connect_timeout = connect_timeout
-        self._server_settings = {
+        self._pgbouncer = bool(pgbouncer)
+        limits = {
             "statement_timeout": _milliseconds("query_timeout", query_timeout),
             "idle_in_transaction_session_timeout": _milliseconds("idle_timeout", idle_timeout),
         }
-        self._pgbouncer = bool(pgbouncer)
+        # A pooler refuses settings of a session.
+        self._libpq = libpq_keywords(
+            self._address, connect_timeout=connect_timeout, settings={} if self._pgbouncer else limits
+        )
         self._dialect = PostgresDialect()
 
     @classmethod
@@ -115,12 +118,7 @@ class Postgres(SQL):
         return self._dialect
 
     def _open(self) -> PsycopgConnection:
-        connection = PsycopgConnection.open(
-            self._address,
-            connect_timeout=self._connect_timeout,
-            settings=self._server_settings,
-            shared=self._pgbouncer,
-        )
+        connection = PsycopgConnection.open(self._address, self._libpq, shared=self._pgbouncer)
         if self._dialect.server_version is None:
             try:
                 rows = connection.fetch(COLLATIONS, ())

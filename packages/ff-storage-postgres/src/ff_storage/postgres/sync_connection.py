@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,12 +20,14 @@ from ff_storage.core.errors import (
     ConnectionFailure,
     ConnectionLost,
     InvalidValueError,
+    QueryError,
     StorageError,
     TransactionAborted,
 )
 from ff_storage.core.program import Row, Target
 from ff_storage.postgres import errors
 from ff_storage.postgres.address import Address, Tls
+from ff_storage.postgres.redaction import redact_refusal, without_frames, without_values
 from ff_storage.postgres.session import leaves_session
 from ff_storage.postgres.sync_adapters import adapt_compiled, adapt_raw
 
@@ -69,33 +71,23 @@ class PsycopgConnection:
         return cursor
 
     @classmethod
-    def open(
-        cls, address: Address, *, connect_timeout: float | None, settings: dict[str, str], shared: bool
-    ) -> PsycopgConnection:
-        """Connect; `settings` are the session's.
+    def open(cls, address: Address, libpq: Mapping[str, Any], *, shared: bool) -> PsycopgConnection:
+        """Connect, with the keywords of `libpq_keywords`.
 
         `shared`: a pooler lends the server's sessions for a transaction, so they have no state of ours.
         """
-        password = address.password
-        libpq: dict[str, Any] = {
-            "host": address.host,
-            "port": address.port,
-            "user": address.user,
-            "dbname": address.dbname,
-            "password": password.reveal() if password is not None else None,
-            "application_name": address.application_name,
-            # whole seconds for libpq, which takes fewer than two for two
-            "connect_timeout": None if connect_timeout is None else max(2, round(connect_timeout)),
-            "gssencmode": "disable",
-            **_KEEPALIVE,
-            **_tls(address.tls),
-        }
-        if not shared:
-            libpq["options"] = " ".join(f"-c {name}={value}" for name, value in settings.items())
+        secret = address.password
         try:
-            driver = psycopg.connect(autocommit=True, prepare_threshold=None if shared else 5, **libpq)
+            driver = psycopg.connect(
+                autocommit=True,
+                prepare_threshold=None if shared else 5,
+                password=secret.reveal() if secret is not None else None,
+                **libpq,
+            )
         except psycopg.Error as error:
-            raise _refused(error, address) from error
+            raise _refused(error, address) from without_frames(error)
+        except BaseException as error:  # noqa: BLE001 - the very same goes on
+            raise without_frames(error)  # noqa: B904 - as above
         driver.prepared_max = 500
         return cls(driver, shared=shared)
 
@@ -133,7 +125,7 @@ class PsycopgConnection:
         try:
             rows: list[Row] = cursor.fetchall()
         except psycopg.Error as error:
-            raise self._translated(error) from error
+            raise _unreadable(error) from error
         if len(rows) >= LARGE:
             self._compiled = self._cursor(compiled=True)
         return rows
@@ -169,7 +161,7 @@ class PsycopgConnection:
         try:
             rows = cursor.fetchall()
         except psycopg.Error as error:
-            raise self._translated(error) from error
+            raise _unreadable(error) from error
         if len(rows) >= LARGE:
             self._raw = self._cursor(compiled=False)
         return Result(columns, rows, len(rows))
@@ -186,21 +178,21 @@ class PsycopgConnection:
         except psycopg.errors.FeatureNotSupported as error:
             # Another session changed a table under a prepared statement: nothing was run, and it is prepared anew.
             if _CHANGED_RESULT not in str(error):
-                raise self._translated(error) from error
+                raise self._translated(error, text) from error
             return self._execute_afresh(cursor, text, parameters, error)
         except (psycopg.Error, UnicodeEncodeError) as error:
-            raise self._translated(error) from _cause(error)
+            raise self._translated(error, text) from _cause(error)
 
     def _execute_afresh(
         self, cursor: _OneStatement, text: str, parameters: Sequence[Any], failure: psycopg.Error
     ) -> _OneStatement:
         if self.in_transaction:  # it is doomed; psycopg forgets what it prepared when that is rolled back
-            raise self._translated(failure) from failure
+            raise self._translated(failure, text) from failure
         try:
             self._driver.execute("DEALLOCATE ALL")
             return cursor.execute(text, parameters)
         except psycopg.Error as error:
-            raise self._translated(error) from error
+            raise self._translated(error, text) from error
 
     def _run_each(self, cursor: _OneStatement, text: str, rows: Sequence[Sequence[Any]]) -> int:
         if not rows:
@@ -214,7 +206,7 @@ class PsycopgConnection:
             if own:
                 self._driver.execute("COMMIT")
         except (psycopg.Error, UnicodeEncodeError) as error:
-            translated = self._translated(error)
+            translated = self._translated(error, text)
             if own:
                 self._undo()
             raise translated from _cause(error)
@@ -286,19 +278,12 @@ class PsycopgConnection:
         with contextlib.suppress(psycopg.Error):
             self._driver.close()
 
-    def _translated(self, error: psycopg.Error | UnicodeEncodeError) -> StorageError:
-        """The library's error for one of psycopg's."""
+    def _translated(self, error: psycopg.Error | UnicodeEncodeError, text: str = "") -> StorageError:
+        """The library's error for one of psycopg's, about the statement `text`."""
         if isinstance(error, UnicodeEncodeError):
             return InvalidValueError("text must be valid Unicode", found="a lone surrogate")
-        diagnosis = error.diag
         if error.sqlstate is not None:
-            return errors.of_server(
-                error.sqlstate,
-                diagnosis.message_primary or "",
-                constraint=diagnosis.constraint_name or "",
-                table=diagnosis.table_name or "",
-                column=diagnosis.column_name or "",
-            )
+            return _of_server(error, error.sqlstate, text)
         if self._driver.closed:
             if "connection is closed" in str(error):
                 lost = ConnectionLost("the connection to the server was gone already", remedy="run it again")
@@ -310,9 +295,50 @@ class PsycopgConnection:
         return errors.of_client(error)
 
 
+def _of_server(error: psycopg.Error, sqlstate: str, text: str) -> StorageError:
+    """The error for what the server said of a statement, whose own is left without the values that it quotes."""
+    diagnosis = error.diag
+    said = without_values(sqlstate, diagnosis.message_primary or "", text)
+    error.args = (said,)
+    return errors.of_server(
+        sqlstate,
+        said,
+        constraint=diagnosis.constraint_name or "",
+        table=diagnosis.table_name or "",
+        column=diagnosis.column_name or "",
+        text=text,
+    )
+
+
+def _unreadable(error: psycopg.Error) -> StorageError:
+    """The error for a value of a result that Python has no place for, such as a date after the year 9999."""
+    said = str(error).partition(":")[0]
+    redact_refusal(error, said)
+    return QueryError("a value of the result cannot be read", found=said, remedy="cast it to text in the statement")
+
+
 def _cause(error: Exception) -> Exception | None:
     """The error to chain: not one that holds a value which must not be shown."""
     return None if isinstance(error, UnicodeEncodeError) else error
+
+
+def libpq_keywords(address: Address, *, connect_timeout: float | None, settings: Mapping[str, str]) -> dict[str, Any]:
+    """What libpq is told of an address, but its password; `settings` are the session's."""
+    found: dict[str, Any] = {
+        "host": address.host,
+        "port": address.port,
+        "user": address.user,
+        "dbname": address.dbname,
+        "application_name": address.application_name,
+        # whole seconds for libpq, which takes fewer than two for two
+        "connect_timeout": None if connect_timeout is None else max(2, round(connect_timeout)),
+        "gssencmode": "disable",
+        **_KEEPALIVE,
+        **_tls(address.tls),
+    }
+    if settings:
+        found["options"] = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    return found
 
 
 def _tls(tls: Tls) -> dict[str, str]:
@@ -370,17 +396,11 @@ def _refused(error: psycopg.Error, address: Address) -> StorageError:
     if "Connection refused" in said:
         return errors.of_system(ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), address.place)
     if any(words in said for words in _CERTIFICATE):
-        return ConfigurationError(
-            f"the certificate of {address.place} cannot be verified",
-            found=said.rpartition(": ")[2],
-            remedy="pass sslrootcert=… with the authority that signed it",
-        )
+        return errors.unverified(address.place, said.rpartition(": ")[2])
     if "no password supplied" in said:
         return errors.of_connect("28P01", said)
-    if "SSL" in said:
-        return ConnectionFailure(
-            f"no TLS with {address.place}", found=said.rpartition(": ")[2], remedy="check sslmode and the server's ssl"
-        )
+    if "does not support SSL" in said:
+        return errors.without_tls(address.place)
     return _unreachable(f"no connection to {address.place}", said.rpartition(": ")[2])
 
 
