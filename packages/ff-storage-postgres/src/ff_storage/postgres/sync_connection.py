@@ -85,6 +85,7 @@ class PsycopgConnection:
                 **libpq,
             )
         except psycopg.Error as error:
+            error.__dict__["_pgconn"] = None  # it holds the password
             raise _refused(error, address) from without_frames(error)
         except BaseException as error:  # noqa: BLE001 - the very same goes on
             raise without_frames(error)  # noqa: B904 - as above

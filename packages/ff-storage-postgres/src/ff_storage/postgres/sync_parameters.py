@@ -46,7 +46,7 @@ class Statement:
     def bind(self, params: Mapping[str, Any] | Sequence[Any] | None) -> Sequence[Any]:
         """The values in the order of the driver's text. Raises InvalidValueError when they do not fit."""
         if params is None:
-            params = ()
+            params = {}
         if not self.names:
             # A mapping for positional placeholders binds in its order.
             values = [*params.values()] if isinstance(params, Mapping) else [*params]

@@ -204,6 +204,7 @@ class Store:
     def give(self, member: Member, *, sound: bool = True) -> None:
         """Take a connection back; it never raises a DatabaseError. `sound`: the last statement has surely ended."""
         if self.is_foreign:
+            self._idle.append(member)  # nobody gets it, and it is not collected: that could close it
             return
         if self._is_restored(member, sound=sound):
             member.idle_since = time.monotonic()
