@@ -10,8 +10,9 @@ import asyncio
 import re
 import select
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import chain, islice
 from typing import Any, Final
 
 import asyncpg
@@ -142,11 +143,12 @@ class PostgresConnection:
 
     async def execute_many(self, text: str, parameters: Iterable[Sequence[Any]], target: Target | None = None) -> int:
         """Run `text` for each of `parameters`, all or nothing; an insert of several rows goes by COPY."""
-        rows = list(parameters)
+        rest = iter(parameters)
+        rows = [*islice(rest, COPY_ROWS)] if target is not None else [*rest]
         if not rows:
             return 0
-        if target is not None and len(rows) >= COPY_ROWS:
-            return await self._copy(target, rows)
+        if target is not None and len(rows) == COPY_ROWS:
+            return await self._copy(target, chain(rows, rest))
         try:
             if target is not None:
                 await self._driver.executemany(text, rows)
@@ -155,17 +157,25 @@ class PostgresConnection:
         except Exception as error:
             raise await self._failed(error) from error
 
-    async def _copy(self, target: Target, rows: Sequence[Sequence[Any]]) -> int:
+    async def _copy(self, target: Target, rows: Iterable[Sequence[Any]]) -> int:
+        """Send `rows` while they are asked for: making them, and what the server does with them, overlap."""
+        source = _Source(rows)
         try:
             status = await self._driver.copy_records_to_table(
-                target.table, schema_name=target.schema, columns=target.columns, records=rows
+                target.table, schema_name=target.schema, columns=target.columns, records=source.rows()
             )
-        except (TypeError, ValueError, ArithmeticError) as error:  # its encoders' own, which here are not wrapped
-            if isinstance(error, asyncpg.InterfaceError):
-                raise self._translated(error) from error
-            raise InvalidValueError("a value does not fit its column", found=f"a {type(error).__name__}") from None
         except Exception as error:
-            raise self._translated(error) from error
+            if error is source.error:
+                raise
+            if isinstance(error, TypeError | ValueError | ArithmeticError) and not isinstance(
+                error, asyncpg.InterfaceError
+            ):  # its encoders' own, which here are not wrapped
+                raise InvalidValueError("a value does not fit its column", found=f"a {type(error).__name__}") from None
+            details = errors.place_in_copy(getattr(error, "context", None))
+            translated = self._translated(error)
+            if isinstance(translated, StorageError):
+                translated.details |= details
+            raise translated from error
         return _touched(status)
 
     async def _run_each(self, text: str, rows: Iterable[Sequence[Any]]) -> int:
@@ -336,6 +346,24 @@ class PostgresConnection:
                 return ConnectionLost("the connection to the server fell out of step", remedy="run it again")
             return errors.of_client(error)
         return error
+
+
+class _Source:
+    """The rows of a COPY, and what reading them raised: that is the caller's own, and none of the driver's."""
+
+    __slots__ = ("_rows", "error")
+
+    def __init__(self, rows: Iterable[Sequence[Any]]) -> None:
+        self._rows = rows
+        self.error: Exception | None = None
+
+    def rows(self) -> Iterator[Sequence[Any]]:
+        """The rows, once."""
+        try:
+            yield from self._rows
+        except Exception as error:
+            self.error = error
+            raise
 
 
 class PostgresCursor:

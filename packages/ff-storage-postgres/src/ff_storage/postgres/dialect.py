@@ -42,6 +42,7 @@ class PostgresDialect(Dialect):
     compiler: ClassVar[type[Compiler]] = PostgresCompiler
     json_text: ClassVar[bool] = True
     json_checked: ClassVar[bool] = True
+    streams_inserts: ClassVar[bool] = True
     plain_rows: ClassVar[bool] = False
 
     def __init__(self, *, driver_uuid: bool = False) -> None:

@@ -63,6 +63,15 @@ def of_server(
     return _of_state(sqlstate, said, details)
 
 
+def place_in_copy(context: str | None) -> dict[str, Any]:
+    """The line of a COPY, from 1, that an error's context tells in whichever language, as a detail of the error."""
+    found = _LINE.match(context or "")
+    return {} if found is None else {"line": int(found[1])}
+
+
+_LINE: Final = re.compile(r"COPY .*, \S+ (\d+)")
+
+
 def _of_state(sqlstate: str, said: str, details: dict[str, Any]) -> StorageError:
     match sqlstate:
         case "40001" | "40P01":

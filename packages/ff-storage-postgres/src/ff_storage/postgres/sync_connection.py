@@ -148,7 +148,10 @@ class PsycopgConnection:
                 for row in rows:
                     copy.write_row(row)
         except (psycopg.Error, UnicodeEncodeError) as error:
-            raise self._translated(error) from _cause(error)
+            details = errors.place_in_copy(error.diag.context if isinstance(error, psycopg.Error) else None)
+            translated = self._translated(error)
+            translated.details |= details
+            raise translated from _cause(error)
         return self._compiled.rowcount
 
     # --- raw statements ----------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
 from typing import ClassVar
 
@@ -15,7 +16,8 @@ from ff_storage.core.history.rows import (
     touches,
     written_columns,
 )
-from ff_storage.core.history.strategy import Guard, Key, Values, Write
+from ff_storage.core.history.strategy import Guard, Key, Write
+from ff_storage.core.history.streams import RowStream, Values
 from ff_storage.core.program import Execute, ExecuteMany, Fetch, Program, Row, Target
 from ff_storage.core.sql.compiled import prepare
 from ff_storage.core.sql.expressions import Arithmetic, Bound, Expr, IsNull
@@ -56,11 +58,28 @@ class NoHistory:
                 for each in parameters:
                     stored += yield Fetch(compiled.text, each)
                 continue
-            names = tuple([column.name for column in columns])
-            yield ExecuteMany(compiled.text, parameters, Target(write.table.schema, write.table.name, names))
+            yield ExecuteMany(compiled.text, parameters, _target(write.table, columns))
             if returning:
                 stored += parameters
         return stored
+
+    def insert_stream(self, write: Write, rows: RowStream) -> Program[None]:
+        table = write.table
+        while rows.head:
+            rows.began = rows.stop
+            columns = written_columns(table, rows.head[0])
+            if not _are_alike(table, rows.head, columns):
+                yield from self.insert_many(write, rows.take())
+                continue
+            compiled = insertion(write, columns, returning=False)
+            attributes = [column.attribute for column in columns]
+            parameters = rows.statement(
+                partial(_are_alike, table, columns=columns),
+                lambda chunk, bind=compiled.bind_columns, names=attributes: bind(  # type: ignore[misc]
+                    [[row[name] for row in chunk] for name in names]
+                ),
+            )
+            yield ExecuteMany(compiled.text, parameters, _target(table, columns))
 
     def update(self, write: Write, key: Key, changes: Values, guard: Guard) -> Program[Row]:
         table, conditions = write.table, guard.conditions
@@ -133,6 +152,15 @@ class NoHistory:
 
     def _exists(self, write: Write, where: tuple[Expr, ...]) -> Program[bool]:
         return (yield from exists(write, where, write.scope))
+
+
+def _target(table: Table, columns: Sequence[Column]) -> Target:
+    return Target(table.schema, table.name, tuple([column.name for column in columns]))
+
+
+def _are_alike(table: Table, rows: Sequence[Values], columns: Sequence[Column]) -> bool:
+    """Whether each row has values for `columns`, and for no other."""
+    return all(written_columns(table, row) == columns for row in rows)
 
 
 def exists(write: Write, where: tuple[Expr, ...], scope: Scope) -> Program[bool]:

@@ -8,11 +8,12 @@ strategy: the compiler's scope already knows which rows are current.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Protocol
 
+from ff_storage.core.history.streams import RowStream, Values
 from ff_storage.core.plugins import PluginRegistry, registry
 from ff_storage.core.program import Program, Row
 from ff_storage.core.sql.dialect import Dialect
@@ -22,9 +23,6 @@ from ff_storage.core.tables import Table
 
 if TYPE_CHECKING:
     from ff_storage.core.model.entity import ModelEntity
-
-Values = Mapping[str, Any]
-"""Field values by attribute."""
 
 Key = tuple[Any, ...]
 """The values of a table's identity (the primary key without the tenant), in its order."""
@@ -77,6 +75,10 @@ class TemporalStrategy(Protocol):
 
     def insert_many(self, write: Write, rows: Sequence[Values], *, returning: bool = False) -> Program[list[Row]]:
         """Write new rows, all or none; with `returning`, the result is the rows as `insert` gives them."""
+        ...
+
+    def insert_stream(self, write: Write, rows: RowStream) -> Program[None]:
+        """Write the new rows of a stream, all or none."""
         ...
 
     def update(self, write: Write, key: Key, changes: Values, guard: Guard) -> Program[Row]:

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from ff_storage.core.context import TenantScope, utc_now
 from ff_storage.core.errors import ConfigurationError, InvalidValueError, StorageError, UnknownFieldError
 from ff_storage.core.history.rows import managed, stamped
-from ff_storage.core.history.strategy import Values, Write, strategy_of
+from ff_storage.core.history.strategy import Write, strategy_of
+from ff_storage.core.history.streams import RowStream, Values
 from ff_storage.core.program import Program, Row
 from ff_storage.core.sql.scope import Stamp, capture
 
@@ -151,6 +152,14 @@ def insert_chunks(
     An error says which chunk and rows it was in.
     """
     strategy = strategy_of(write.entity)
+    if stored is None and write.dialect.streams_inserts:
+        stream = RowStream(rows, batch_size)
+        try:
+            yield from strategy.insert_stream(write, stream)
+        except StorageError as error:
+            stream.locate(error)
+            raise
+        return stream.stop
     start = 0
     for number, chunk in enumerate(chunks(rows, batch_size), 1):
         try:

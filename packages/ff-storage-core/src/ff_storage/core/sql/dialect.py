@@ -111,6 +111,9 @@ class Dialect:
     json_checked: ClassVar[bool] = False
     """Whether the engine lets nothing else than JSON text into a Json column, so that documents can be joined."""
 
+    streams_inserts: ClassVar[bool] = False
+    """Whether the driver sends rows of a bulk insert while it takes more of them."""
+
     plain_rows: ClassVar[bool] = True
     """Whether the driver's rows are tuples. Others can be indexed and unpacked, and are made tuples for callers."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
@@ -65,6 +66,19 @@ class BulkTests(Conformance):
         with pytest.raises(InvalidValueError):
             await bulk_insert(Country, [*good, {"code": "too long", "name": "x"}], pool, batch_size=4)
         assert await repo.count() == 1
+
+    async def test_what_reading_the_records_raises_is_the_callers_own(self, pool: Pool) -> None:
+        for kind in (ZeroDivisionError, ValueError, TypeError, LookupError):
+
+            def records(kind: type[Exception] = kind) -> Iterator[Product]:
+                for n in range(25):
+                    yield Product(name=f"{n}")
+                raise kind("theirs")
+
+            with pytest.raises(kind, match="theirs") as caught:
+                await bulk_insert(Product, records(), pool, batch_size=10)
+            assert type(caught.value) is kind
+        assert await Query(Product).count(pool) == 0
 
     async def test_a_chunk_can_stand_for_itself(self, pool: Pool) -> None:
         repo = PydanticRepository(Country, pool)

@@ -1,0 +1,68 @@
+"""Rows of a bulk insert that are prepared while those before them are on their way.
+
+An engine that takes rows by COPY is as busy as we are; made and sent in turn, they would cost the sum of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final
+
+from ff_storage.core.errors import StorageError
+
+Values = Mapping[str, Any]
+"""Field values by attribute."""
+
+ROWS_A_STATEMENT: Final = 20_000
+"""Rows that one statement takes, more or less, so that its deadline does not depend on how many there are in all."""
+
+
+class RowStream:
+    """Rows in chunks of `size`: one that waits in `head`, and those that `statement` takes.
+
+    `start` and `stop` are the rows of the chunk that was taken last, counted from 0, `began` is where the statement in
+    hand began.
+    """
+
+    def __init__(self, rows: Iterable[Values], size: int) -> None:
+        self._rows = iter(rows)
+        self.size = size
+        self.began = self.start = self.stop = 0
+        self.head = self._read()
+
+    def _read(self) -> list[Values]:
+        return list(islice(self._rows, self.size))
+
+    def take(self) -> Sequence[Values]:
+        """The chunk that waits; the next takes its place."""
+        chunk = self.head
+        self.start, self.stop = self.stop, self.stop + len(chunk)
+        self.head = self._read()
+        return chunk
+
+    def statement(
+        self, belongs: Callable[[Sequence[Values]], bool], bind: Callable[[Sequence[Values]], Iterable[Sequence[Any]]]
+    ) -> Iterator[Sequence[Any]]:
+        """The parameters of the chunks to come that belong to one statement, read and bound when they are asked for."""
+        while self.head and self.stop - self.began < ROWS_A_STATEMENT and belongs(self.head):
+            chunk = self.take()
+            try:
+                yield from bind(chunk)
+            except StorageError as error:
+                self._locate(error, self.start, self.stop)
+                raise
+
+    def locate(self, error: StorageError) -> None:
+        """Say in the server's error which chunk and rows it was in: those of its line, else all of its statement."""
+        line = error.details.pop("line", None)
+        if line is None:
+            self._locate(error, self.began, self.stop)
+        else:
+            start = (self.began + line - 1) // self.size * self.size
+            self._locate(error, start, min(start + self.size, self.stop))
+
+    def _locate(self, error: StorageError, start: int, stop: int) -> None:
+        number = start // self.size + 1
+        error.details |= {"chunk": number, "rows": (start, stop)}
+        error.add_note(f"in chunk {number} of the bulk insert, rows {start} to {stop - 1}")
