@@ -83,14 +83,29 @@ def sqlite(tmp_path: Path) -> SQLite:
     return _sqlite(tmp_path)
 
 
+@contextlib.contextmanager
+def _engine(name: str, clusters: Clusters, directory: Path) -> Generator[Engine]:
+    if name == "sqlite":
+        yield _sqlite(directory)
+    else:
+        with _database(clusters.of(name)) as postgres:
+            yield postgres
+
+
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest, clusters: Clusters, tmp_path: Path) -> Iterator[Engine]:
     """Any engine."""
-    if request.param == "sqlite":
-        yield _sqlite(tmp_path)
-    else:
-        with _database(clusters.of(request.param)) as postgres:
-            yield postgres
+    with _engine(request.param, clusters, tmp_path) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def shared_engine(
+    request: pytest.FixtureRequest, clusters: Clusters, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
+    """Any engine, with one database for the tests of a module, which leave it as they found it."""
+    with _engine(request.param, clusters, tmp_path_factory.mktemp("shared")) as engine:
+        yield engine
 
 
 @pytest.fixture(params=SERVER_ENGINES)

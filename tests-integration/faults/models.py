@@ -14,3 +14,22 @@ class Item(PydanticModel):
 
     number: int = Field(db_primary_key=True)
     name: str = Field(default="", max_length=80)
+
+
+class Memo(PydanticModel):
+    """A row that is deleted softly, and refers to an item."""
+
+    __table_name__ = "fault_memos"
+    __multi_tenant__ = False
+
+    number: int = Field(db_primary_key=True)
+    item: int | None = Field(default=None, db_foreign_key="fault_items(number)", db_on_delete="SET NULL")
+
+
+class Extra(PydanticModel):
+    """A table that is not there yet."""
+
+    __table_name__ = "fault_extras"
+    __multi_tenant__ = False
+
+    name: str = Field(max_length=80, db_index=True)
