@@ -24,9 +24,9 @@ _TOKEN: Final = re.compile(
     | (?P<string> (?: [bBxXnN] | [uU]& )? ' (?: [^'] | '' )* ' )
     | (?P<quoted> (?: [uU]& )? " (?: [^"] | "" )+ " )
     | (?P<dollar> \$ (?P<tag> (?: [^\W\d] \w* )? ) \$ .*? \$ (?P=tag) \$ )
-    | (?P<word> [^\W\d] [\w$]* )
+    | (?P<word> (?! [eE]' ) [^\W\d] [\w$]* )
     | (?P<number> (?: \d [\d_]* (?: \. \d* )? | \. \d+ ) (?: [eE] [+-]? \d+ )? | 0[xXoObB][\da-fA-F_]+ )
-    | (?P<mark> [^'"] )
+    | (?P<mark> (?! [eE]' ) [^'"] )
     """,
     re.VERBOSE | re.DOTALL,
 )

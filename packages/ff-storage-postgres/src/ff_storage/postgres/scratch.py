@@ -129,8 +129,14 @@ def _place(schema: str, batch: Sequence[Table], session: Session) -> ddl.Place:
             "the server compares the tables by creating them in a place of their own, and this session cannot write",
             remedy="run it on the primary, outside a read-only transaction",
         )
-    names = {relation for table in batch for relation in _relations(table)}
-    if session.may_temporary and not names & session.temporary:
+    hidden = session.temporary & {relation for table in batch for relation in _relations(table)}
+    if hidden:
+        raise SchemaError(
+            "temporary tables of this session hide what is compared and created",
+            found=", ".join(sorted(hidden)),
+            remedy="drop them, or run it on another connection",
+        )
+    if session.may_temporary:
         return ddl.Place(temporary=True)
     unique = f"ff_storage_{secrets.token_hex(8)}"
     if session.may_schema:
