@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 
 import pytest
 
 from faults.engines import Engine, ServerEngine
 from faults.ledger import TABLE, store
-from faults.ok_set import ok_set
+from faults.ok_set import canceled, ok_set
+from faults.proxy import UP, FaultProxy
+from ff_storage.core.database import IsolationLevel
 from ff_storage.core.errors import InvalidValueError, StorageError
 
 
@@ -86,3 +89,27 @@ async def test_f18_a_statement_too_long_to_be_kept_leaves_no_lock_on_a_connectio
         assert await pool.fetch_one(long) is not None
         assert engine.state().locks == engine.state().in_transaction == 0
         await ok_set(engine, pool)
+
+
+async def test_f18_a_begin_that_was_canceled_leaves_no_transaction(
+    server_engine: ServerEngine, proxy: FaultProxy
+) -> None:
+    """The server has begun it when the cancellation arrives, and says so only after the pool began to clean."""
+    async with server_engine.pool(server_engine.by(proxy), max_size=1) as pool:
+        await store(pool)
+        for latency in (0.0, 0.005, 0.05):
+            proxy.latency = latency
+            sent = asyncio.Event()
+            proxy.at(UP, b"BEGIN", sent.set)
+
+            async def begin() -> None:
+                async with pool.transaction(IsolationLevel.SERIALIZABLE, readonly=True):
+                    await asyncio.sleep(60)
+
+            task = asyncio.create_task(begin())
+            await sent.wait()
+            await canceled(task)
+            await pool.settle()
+            state = server_engine.state()
+            assert state.locks == state.in_transaction == 0
+            await ok_set(server_engine, pool)

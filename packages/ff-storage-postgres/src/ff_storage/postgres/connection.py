@@ -266,8 +266,9 @@ class PostgresConnection:
         """Wait for what is being canceled, end any transaction, and restore the session's state."""
         if self._driver.is_closed():
             return False
-        # Before anything else, so that asyncpg has read how the canceled statement ended.
+        # Before anything else, so that asyncpg reads how a canceled statement ended: it may have been the BEGIN.
         await self.run_script("ROLLBACK" if self.in_transaction else "SELECT 1")
+        await self.rollback()
         if dirty and not self._shared:
             await self.run_script(_RESET)
             # Closing those would break asyncpg's own, which are cached under names of its making.
