@@ -95,7 +95,7 @@ def encoder(type_: types.ColumnType) -> Convert:
         case types.Interval():
             return _encode_interval
         case types.Json():
-            return _encode_json
+            return values.JsonText(_dump)
         case types.Array(item=types.Json() | types.Array()):
             raise InvalidValueError(f"an array cannot hold {types.describe(type_.item)}", remedy="use Json instead")
         case types.Array(item=item):
@@ -175,8 +175,8 @@ def aware(value: dt.datetime, utc: dt.tzinfo = dt.UTC) -> dt.datetime:
 _PLAIN: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 
-def _encode_json(value: Any) -> str:
-    return orjson.dumps(values.json_value(value), option=_PLAIN).decode()
+def _dump(value: Any) -> bytes:
+    return orjson.dumps(value, option=_PLAIN)
 
 
 def _encode_interval(value: Any) -> int:

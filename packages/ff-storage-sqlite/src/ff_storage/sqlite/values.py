@@ -83,7 +83,7 @@ def encoder(type_: types.ColumnType) -> Convert:
         case types.Uuid():
             return values.uuid_text
         case types.Json():
-            return _encode_json
+            return values.JsonText(_dump)
         case types.Array(item=item):
             return _array_encoder(item)
         case _:
@@ -219,12 +219,8 @@ def _decode_interval(value: int) -> dt.timedelta:
 _PLAIN: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 
-def _dump(value: Any) -> str:
-    return orjson.dumps(value, option=_PLAIN).decode()
-
-
-def _encode_json(value: Any) -> str:
-    return _dump(values.json_value(value))
+def _dump(value: Any) -> bytes:
+    return orjson.dumps(value, option=_PLAIN)
 
 
 def _same(value: Any) -> Any:
@@ -252,7 +248,7 @@ def _member(type_: types.ColumnType) -> tuple[Convert, Convert]:
 
 def _array_encoder(item: types.ColumnType) -> Convert:
     check = values.array(_member(item)[0])
-    return lambda value: _dump(check(value))
+    return lambda value: _dump(check(value)).decode()
 
 
 def _array_decoder(item: types.ColumnType) -> Convert:

@@ -150,17 +150,18 @@ class JsonAdapter:
     form, such as `dict[str, Any]`, that is plain JSON already passes as it is, at a fifth of the serializer's cost.
     """
 
-    __slots__ = ("_adapter", "_annotation", "_free", "reveal")
+    __slots__ = ("_adapter", "_annotation", "free", "reveal")
 
     def __init__(self, annotation: Any, *, reveal: bool) -> None:
         self._annotation = annotation
         self.reveal = reveal
         self._adapter: TypeAdapter[Any] | None = None
-        self._free = next((kinds for form, kinds in _FREE_FORMS if annotation in (form, form | None)), _NO_KINDS)
+        self.free = next((kinds for form, kinds in _FREE_FORMS if annotation in (form, form | None)), _NO_KINDS)
+        """The classes of values that pass if they hold nothing but JSON's own types."""
 
     def __call__(self, value: Any) -> Any:
         """The JSON-able form. Raises InvalidValueError."""
-        if type(value) in self._free and _is_plain(value, MAX_JSON_DEPTH):
+        if type(value) in self.free and _is_plain(value, MAX_JSON_DEPTH):
             return value
         if self._adapter is None:  # made late: most processes never write most columns
             self._adapter = TypeAdapter(self._annotation)

@@ -7,6 +7,7 @@ method its own compiler overrides, so each node has one home. Scope is added her
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, ClassVar, Final
 
 from ff_storage.core.errors import InvalidValueError, LimitExceededError, UnsupportedFeature
@@ -35,6 +36,7 @@ from ff_storage.core.sql.expressions import (
 )
 from ff_storage.core.sql.scope import Scope, not_configured, predicates
 from ff_storage.core.sql.statements import Delete, Insert, Select, Statement, Update, unshared
+from ff_storage.core.sql.values import JsonText
 from ff_storage.core.tables import Column
 from ff_storage.core.types import (
     Boolean,
@@ -444,10 +446,22 @@ class Compiler(Analysis):
         adapt = column.adapt if column is not None else None
         if adapt is None:
             return encode
+        if isinstance(encode, JsonText) and (free := getattr(adapt, "free", None)):
+            return partial(_encode_free, encode, adapt, free)
         return lambda value: encode(adapt(value))
 
     def _describe(self, column: Column | None, type_: ColumnType) -> str:
         return _what(self._current, column) if column is not None else describe(type_)
+
+
+def _encode_free(encode: JsonText, adapt: Convert, kinds: frozenset[type], value: Any) -> str:
+    """The JSON of free data, which few values have to be adapted for; the encoder sees which."""
+    if type(value) in kinds:
+        try:
+            return encode(value)
+        except InvalidValueError:
+            pass
+    return encode(adapt(value))
 
 
 def joined(operator: str, terms: Sequence[str]) -> str:

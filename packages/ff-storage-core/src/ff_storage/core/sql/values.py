@@ -338,6 +338,50 @@ def json_value(value: Any) -> Any:
     return value
 
 
+class JsonText:
+    """Canonical JSON → its text, by a `dump` that gives UTF-8 and refuses keys and text that JSON cannot hold.
+
+    It refuses all values but those of JSON's own types, so whoever has free data need not look at them first.
+    """
+
+    __slots__ = ("_dump",)
+
+    def __init__(self, dump: Callable[[Any], bytes]) -> None:
+        self._dump = dump
+
+    def __call__(self, value: Any) -> str:
+        """The text. Raises InvalidValueError."""
+        # Text is not looked at piece by piece: what is written tells whether any is out of the ordinary.
+        if _is_of_json_types(value, MAX_JSON_DEPTH):
+            try:
+                written = self._dump(value)
+            except (TypeError, ValueError):
+                written = b""
+            if 0 < len(written) <= _PLAIN_TEXT and written.isascii() and b"\\u0000" not in written:
+                return written.decode()
+        return self._dump(json_value(value)).decode()
+
+
+def _is_of_json_types(value: Any, depth: int) -> bool:
+    """Whether a dict or list holds nothing but the values of JSON's types, text and keys aside."""
+    kind = type(value)
+    if not depth or (kind is not dict and kind is not list):
+        return False
+    for item in value.values() if kind is dict else value:
+        kind = type(item)  # pyright: ignore[reportUnknownVariableType]
+        if kind is str or item is None or kind is bool:
+            continue
+        if kind is int:
+            if not MIN_INT64 <= item <= MAX_INT64:
+                return False
+        elif kind is float:
+            if not math.isfinite(item):
+                return False
+        elif not _is_of_json_types(item, depth - 1):
+            return False
+    return True
+
+
 _check_json_text: Final = text()
 _check_json_int: Final = integer()
 
