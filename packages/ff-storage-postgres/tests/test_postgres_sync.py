@@ -47,7 +47,7 @@ SECRET = "S3CR3T-☃"
 class Reading(PydanticModel):
     """A model with what drivers differ about."""
 
-    __table_name__ = "readings"
+    __table_name__ = "sync_readings"
     __multi_tenant__ = False
 
     name: str = Field(max_length=40)

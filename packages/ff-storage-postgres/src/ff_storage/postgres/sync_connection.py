@@ -178,7 +178,7 @@ class PsycopgConnection:
 
     def _execute(self, cursor: _OneStatement, text: str, parameters: Sequence[Any]) -> _OneStatement:
         try:
-            return cursor.execute(text, parameters)
+            return cursor.execute(text, parameters)  # pyright: ignore[reportArgumentType] - no literal
         except psycopg.errors.FeatureNotSupported as error:
             # Another session changed a table under a prepared statement: nothing was run, and it is prepared anew.
             if _CHANGED_RESULT not in str(error):
@@ -194,7 +194,7 @@ class PsycopgConnection:
             raise self._translated(failure, text) from failure
         try:
             self._driver.execute("DEALLOCATE ALL")
-            return cursor.execute(text, parameters)
+            return cursor.execute(text, parameters)  # pyright: ignore[reportArgumentType] - no literal
         except psycopg.Error as error:
             raise self._translated(error, text) from error
 
@@ -205,7 +205,7 @@ class PsycopgConnection:
         try:
             if own:
                 self._driver.execute("BEGIN")
-            cursor.executemany(text, rows)
+            cursor.executemany(text, rows)  # pyright: ignore[reportArgumentType] - no literal
             touched = max(0, cursor.rowcount)
             if own:
                 self._driver.execute("COMMIT")
@@ -258,7 +258,7 @@ class PsycopgConnection:
     def _run(self, text: str) -> str | None:
         """Run a statement of the library's own making, without parameters; its status."""
         try:
-            return self._driver.execute(text).statusmessage
+            return self._driver.execute(text.encode()).statusmessage
         except psycopg.Error as error:
             raise self._translated(error) from error
 
@@ -336,6 +336,7 @@ def libpq_keywords(address: Address, *, connect_timeout: float | None, settings:
         "application_name": address.application_name,
         # whole seconds for libpq, which takes fewer than two for two
         "connect_timeout": None if connect_timeout is None else max(2, round(connect_timeout)),
+        "client_encoding": "UTF8",
         "gssencmode": "disable",
         **_KEEPALIVE,
         **_tls(address.tls),
@@ -366,7 +367,7 @@ def _authorities() -> str:
         "/etc/pki/tls/certs/ca-bundle.crt",
         "/etc/ssl/cert.pem",
     )
-    return next((path for path in known if path is not None and Path(path).is_file()), "system")
+    return next((path for path in known if path and Path(path).is_file()), "system")
 
 
 _STATES: Final = (

@@ -40,11 +40,12 @@ def checked_settings(
 
 def path_of_url(url: str) -> str:
     """The path in `sqlite:///relative.db`, `sqlite:////absolute.db` or `sqlite://` (memory)."""
-    place = url.partition("://")[2]
-    if place in ("", MEMORY, "/" + MEMORY):
-        return MEMORY
-    if place.startswith("/") and len(place) > 1 and not {"?", "#"} & {*place}:
-        return unquote(place[1:])
+    scheme, _, place = url.partition("://")
+    if scheme.lower() == "sqlite" and "://" in url:
+        if place in ("", MEMORY, "/" + MEMORY):
+            return MEMORY
+        if place.startswith("/") and len(place) > 1 and not {"?", "#"} & {*place}:
+            return unquote(place[1:])
     raise ConfigurationError(
         "a SQLite URL is expected",
         remedy="write sqlite:///relative.db, sqlite:////absolute.db or sqlite:// (memory), options as arguments",

@@ -253,11 +253,13 @@ class Operations(Generic[M]):
         write, reader = self._creation(db, user_id, batch_size, trusted=trusted)
         stored: Rows = []
         build = self._build(write.dialect)
-        return Work(
-            insert_chunks(write, [reader(model) for model in models], batch_size, stored),
-            atomic=True,
-            result=lambda _: [build(row) for row in stored],
-        )
+
+        def result(count: int) -> builtins.list[M]:
+            del count
+            return [build(row) for row in stored]
+
+        program = insert_chunks(write, [reader(model) for model in models], batch_size, stored)
+        return Work(program, atomic=True, result=result)
 
     def _creation(self, db: Database, user_id: Any, batch_size: Any, *, trusted: bool) -> tuple[Write, RecordReader]:
         if type(batch_size) is not int or batch_size < 1:
@@ -306,7 +308,11 @@ class Operations(Generic[M]):
         write = self._write(db, self._scope(), user_id)
         program = strategy_of(self._entity).restore(write, self._key(key))
         build = self._build(write.dialect)
-        return Work(program, _may_meet_several(write), lambda row: None if row is None else build(row))
+
+        def result(row: Row | None) -> M | None:
+            return None if row is None else build(row)
+
+        return Work(program, _may_meet_several(write), result)
 
     # --- parts -------------------------------------------------------------------------------------------------------
 

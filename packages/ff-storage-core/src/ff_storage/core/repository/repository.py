@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from ff_storage.core.database.sync import SQL
 from ff_storage.core.errors import ConfigurationError
-from ff_storage.core.program import Program
 from ff_storage.core.query.bulk import ChunkResult, insert_separately
-from ff_storage.core.repository.operations import M, Operations, Rows
+from ff_storage.core.repository.operations import M, Operations, Rows, Work
 
 if TYPE_CHECKING:
     from ff_storage.core.database import IsolationLevel, Transaction
@@ -69,7 +68,7 @@ class PydanticRepository(Operations[M]):
     ) -> Coroutine[Any, Any, dict[Any, M | None]]:
         """The rows with those keys, as a dict from each key given to its row or None."""
         db = connection or self.db_pool
-        return _done(db, *self._get_many(db, ids, include_deleted=include_deleted))
+        return _done(db, self._get_many(db, ids, include_deleted=include_deleted))
 
     def list(
         self,
@@ -109,7 +108,7 @@ class PydanticRepository(Operations[M]):
         are the library's to write.
         """
         db = connection or self.db_pool
-        return _done(db, *self._create(db, model, user_id))
+        return _done(db, self._create(db, model, user_id))
 
     @overload
     def create_many(
@@ -152,7 +151,7 @@ class PydanticRepository(Operations[M]):
         if not atomic:
             write, reader = self._creation(db, user_id, batch_size, trusted=trusted)
             return insert_separately(db, write, reader, models, batch_size)
-        return _done(db, *self._create_many(db, models, user_id, batch_size, trusted=trusted))
+        return _done(db, self._create_many(db, models, user_id, batch_size, trusted=trusted))
 
     def update(
         self,
@@ -170,7 +169,7 @@ class PydanticRepository(Operations[M]):
         ConcurrencyError, AmbiguousRow, and TenantScopeError or InvalidValueError for what an update cannot change.
         """
         db = connection or self.db_pool
-        return _done(db, *self._update(db, id, model, user_id, expected))
+        return _done(db, self._update(db, id, model, user_id, expected))
 
     def delete(
         self, id: Any, user_id: Any = None, connection: Executor | None = None, *, hard: bool = False
@@ -181,19 +180,19 @@ class PydanticRepository(Operations[M]):
         transaction, SET NULL clears them when the row is deleted for good.
         """
         db = connection or self.db_pool
-        return _done(db, *self._delete(db, id, user_id, hard=hard))
+        return _done(db, self._delete(db, id, user_id, hard=hard))
 
     def restore(
         self, id: Any, user_id: Any = None, connection: Executor | None = None
     ) -> Coroutine[Any, Any, M | None]:
         """Bring a soft-deleted row back and return it; None when no deleted row has that key."""
         db = connection or self.db_pool
-        return _done(db, *self._restore(db, id, user_id))
+        return _done(db, self._restore(db, id, user_id))
 
 
 async def _read(db: Executor, text: str, parameters: Sequence[Any], result: Callable[[Rows], T]) -> T:
     return result(await db.fetch(text, parameters))
 
 
-async def _done(db: Executor, program: Program[Any], atomic: bool, result: Callable[[Any], T]) -> T:
-    return result(await db.run(program, atomic=atomic))
+async def _done(db: Executor, work: Work[T]) -> T:
+    return work.result(await db.run(work.program, atomic=work.atomic))

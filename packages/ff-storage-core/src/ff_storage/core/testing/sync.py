@@ -179,7 +179,8 @@ class SyncRawTests(SyncTests):
         """Its only connection is in use while they are read; nothing hangs."""
 
         def rows() -> Any:
-            yield [db.read_query("SELECT 'aa'", as_dict=False)[0][0], "x"]
+            yield ["aa", "x"]
+            yield [db.read_query("SELECT 'bb'", as_dict=False)[0][0], "x"]
 
         with pytest.raises(ConcurrentUseError):
             db.execute_many(self.insertion, rows())

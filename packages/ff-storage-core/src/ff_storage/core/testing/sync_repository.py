@@ -233,9 +233,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, PydanticModel):
         return value.model_dump(exclude=_MOMENTS)
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        found: dict[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
+        return {key: _plain(each) for key, each in found.items()}
     if isinstance(value, list):
-        return [_plain(each) for each in value]
+        several: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
+        return [_plain(each) for each in several]
     if isinstance(value, ChunkResult):
         return value.start, value.stop, value.count, type(value.error).__name__, str(value.error)
     return value

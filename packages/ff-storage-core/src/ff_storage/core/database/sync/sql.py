@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import logging
 import threading
 from abc import ABC, abstractmethod
@@ -238,7 +239,10 @@ class SQL(ABC):
         del context
         text = self._text(query, bare=False)
         rows = (self._values(query, _checked(params)) for params in params_list)
-        return self._call(lambda connection: connection.query_many(text, rows), raw=text)
+        self._opened()
+        first = [*itertools.islice(rows, 1)]  # so that wrong placeholders are seen before the statement is
+        every = itertools.chain(first, rows)
+        return self._call(lambda connection: connection.query_many(text, every), raw=text) if first else 0
 
     def _query(self, query: str, params: Parameters | None) -> Result:
         text = self._text(query, bare=params is None)
