@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 import servers
-from faults.engines import ENGINES, ROLE, SECRET, SERVER_ENGINES, USER, Engine, Postgres, ServerEngine, SQLite
+from faults.engines import ENGINES, SERVER_ENGINES, USER, Engine, Postgres, ServerEngine, SQLite
 from faults.ledger import DEFINITION
 from faults.proxy import FaultProxy
 
@@ -33,7 +33,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 @contextlib.contextmanager
 def _cluster(name: str) -> Generator[servers.Cluster]:
     with servers.cluster(name.removeprefix("postgres-"), access=servers.PASSWORDS) as cluster:
-        cluster.ask(f"CREATE ROLE {USER} LOGIN PASSWORD '{SECRET}'; CREATE ROLE {ROLE}; GRANT {ROLE} TO {USER}")
+        Postgres.admit(cluster)
         yield cluster
 
 
@@ -45,7 +45,7 @@ def _database(cluster: servers.Cluster) -> Generator[Postgres]:
 
 def _postgres(cluster: servers.Cluster, database: str) -> Postgres:
     engine = Postgres(cluster, database)
-    engine.ask(f"SET ROLE {USER}; {DEFINITION}")
+    engine.prepare()
     return engine
 
 

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 import servers
-from faults.ledger import TABLE
+from faults.ledger import DEFINITION, TABLE
 from faults.proxy import FaultProxy
 from ff_storage.core.database import Pool, open_pool
 
@@ -175,6 +175,15 @@ class Postgres(ServerEngine):
     def __init__(self, cluster: servers.Cluster, database: str) -> None:
         self.cluster = cluster
         self.database = database
+
+    @staticmethod
+    def admit(cluster: servers.Cluster) -> None:
+        """Make the library's user known to a cluster."""
+        cluster.ask(f"CREATE ROLE {USER} LOGIN PASSWORD '{SECRET}'; CREATE ROLE {ROLE}; GRANT {ROLE} TO {USER}")
+
+    def prepare(self) -> None:
+        """Make the table of `ledger`, which is the library's own."""
+        self.ask(f"SET ROLE {USER}; {DEFINITION}")
 
     @property
     def url(self) -> str:

@@ -64,7 +64,7 @@ class FaultProxy:
     def __init__(self, host: str, port: int) -> None:
         self._server_address = (host, port)
         self._listener: asyncio.Server | None = None
-        self._links: dict[_Link, asyncio.Task[None] | None] = {}
+        self._links: dict[_Link, asyncio.Task[None]] = {}
         self._watches: list[_Watch] = []
         self._left: dict[Direction, int] = {}
         self.port = 0
@@ -84,7 +84,7 @@ class FaultProxy:
     ) -> None:
         self.refuse()
         self.reset_all()
-        tasks = [task for task in self._links.values() if task is not None]
+        tasks = [*self._links.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -100,7 +100,7 @@ class FaultProxy:
     async def accept(self) -> None:
         """Take new clients, on the port of before."""
         if self._listener is None:
-            self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+            self._listener = await asyncio.start_server(self._take, "127.0.0.1", self.port)
             self.port = self._listener.sockets[0].getsockname()[1]
 
     def reset_all(self) -> None:
@@ -130,10 +130,13 @@ class FaultProxy:
 
     # --- relaying ----------------------------------------------------------------------------------------------------
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # In a task of the proxy's own: asyncio reports one of its making as failed when it is canceled.
         self.accepted += 1
         link = _Link(writer)
-        self._links[link] = asyncio.current_task()
+        self._links[link] = asyncio.create_task(self._serve(link, reader, writer))
+
+    async def _serve(self, link: _Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             if self.silent:
                 await reader.read()  # until the client gives up
