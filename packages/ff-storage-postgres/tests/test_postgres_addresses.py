@@ -139,7 +139,7 @@ def test_the_seeds_keywords_name_the_same() -> None:
     assert parts(positional._address) == ("me", "pw", "host", "1", "db")
     published: Any = PostgresPool(pool_recycle=5, connection_timeout=6, max_inactive_connection_lifetime=7)
     limits = published._settings
-    assert (limits.max_age, limits.connect_timeout, limits.check_after) == (5, 6, 7)
+    assert (limits.max_age, limits.connect_timeout, limits.max_idle) == (5, 6, 7)
 
 
 @pytest.mark.parametrize("name", ["validate_queries", "collect_metrics", "logger", "pool"])

@@ -282,6 +282,13 @@ def _secret(password: object) -> Secret | None:
     return Secret(str.__str__(password))
 
 
+def flag(name: str, value: object) -> bool:
+    """`value`, which must be True or False: "no" would be true."""
+    if value is True or value is False:
+        return value
+    raise ConfigurationError(f"{name} must be True or False", found=f"a {type(value).__name__}")
+
+
 def is_local(host: str) -> bool:
     """Whether nobody can stand between here and `host`: the loopback, or a Unix socket's directory."""
     if host.startswith(("/", "@")) or host == "localhost":

@@ -284,7 +284,15 @@ class PostgresConnection:
 
     def terminate(self) -> None:
         """Close it at once, without waiting."""
-        self._driver.terminate()
+        transport: Any = self._driver._transport
+        try:
+            self._driver.terminate()
+        except RuntimeError:
+            # Its event loop is closed. The server has been told; what would close the socket never runs.
+            transport = getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)
+            if getattr(transport, "_sock", None) is not None:
+                transport._sock.close()
+                transport._sock = None
 
     # --- results and errors ------------------------------------------------------------------------------------------
 
@@ -438,7 +446,7 @@ def _touched(status: str | bytes) -> int:
 
 
 def _transient(message: str) -> ConnectionFailure:
-    failure = ConnectionFailure(message)
+    failure = ConnectionFailure(message, remedy="check that a PostgreSQL server listens there, and look into its log")
     failure.transient = True
     return failure
 
@@ -448,7 +456,8 @@ def _refused(error: Exception, address: Address) -> StorageError:
     if isinstance(error, asyncpg.PostgresError):
         return errors.of_connect(error.sqlstate or "", error.args[0] if error.args else "")
     if isinstance(error, asyncpg.InterfaceError):
-        return ConnectionFailure("no connection can be opened", found=str(error).split("\n", 1)[0])
+        found = str(error).split("\n", 1)[0]
+        return ConnectionFailure("no session can be opened", found=found, remedy="check the server's pg_hba.conf")
     if isinstance(error, asyncpg.InternalClientError):
         return _transient("the connection broke while it was opened")
     if isinstance(error, asyncio.TimeoutError):

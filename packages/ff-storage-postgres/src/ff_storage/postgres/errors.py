@@ -119,6 +119,7 @@ def of_connect(sqlstate: str, message: str) -> ConnectionFailure:
     if sqlstate in ("28P01", "28000"):
         return AuthenticationFailed(
             "the server refused the user or the password",
+            found=message if sqlstate == "28000" else "",  # which names the host, and whether it came encrypted
             remedy="check user, password and pg_hba.conf",
             details=details,
         )
@@ -133,7 +134,17 @@ def of_connect(sqlstate: str, message: str) -> ConnectionFailure:
         return ConnectionFailure(
             "the database does not exist", found=message, remedy="create it; connecting never does", details=details
         )
-    failure = ConnectionFailure("the server refused the connection", found=message, details=details)
+    if sqlstate.startswith("08"):
+        failure = ConnectionFailure(
+            "the connection broke while it was opened",
+            found=message,
+            remedy="check that a PostgreSQL server listens there, and look into its log",
+            details=details,
+        )
+    else:
+        failure = ConnectionFailure(
+            "the server refused the connection", found=message, remedy="look into the server's log", details=details
+        )
     failure.transient = sqlstate in _STARTING | _ENDED or sqlstate.startswith("08")
     return failure
 
@@ -157,11 +168,22 @@ def of_system(error: OSError | EOFError | TimeoutError, place: str) -> StorageEr
 
 def unverified(place: str, found: str) -> ConfigurationError:
     """The error for a certificate that nobody known has signed, or that is another host's."""
+    if "mismatch" in found or "not match" in found or "not valid for" in found:
+        return ConfigurationError(
+            f"the certificate of {place} is another host's",
+            found=found,
+            remedy="connect by the name that it is for, or say sslmode=verify-ca to take any host of its authority",
+        )
     return ConfigurationError(
         f"the certificate of {place} cannot be verified",
         found=found,
         remedy="pass sslrootcert=… with the authority that signed it",
     )
+
+
+def unreadable(found: str) -> ConfigurationError:
+    """The error for a file of TLS that is none."""
+    return ConfigurationError("a TLS file cannot be read", found=found, remedy="check sslrootcert, sslcert and sslkey")
 
 
 def without_tls(place: str) -> ConnectionFailure:

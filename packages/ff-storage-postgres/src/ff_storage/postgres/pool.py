@@ -14,7 +14,7 @@ from ff_storage.core.database import Connection, IsolationLevel, Pool, PoolSetti
 from ff_storage.core.database.executor import Bind
 from ff_storage.core.errors import ConfigurationError, nearest
 from ff_storage.postgres import parameters
-from ff_storage.postgres.address import address, from_text, is_local, parse_url
+from ff_storage.postgres.address import address, flag, from_text, is_local, parse_url
 from ff_storage.postgres.connection import PostgresConnection
 from ff_storage.postgres.dialect import FOLDS, PostgresDialect
 from ff_storage.postgres.session import COLLATIONS
@@ -109,10 +109,8 @@ class PostgresPool(Pool):
             raise ConfigurationError("uuid must be 'python' or 'driver'", found=ascii(uuid)[:60])
         if type(statement_cache_size) is not int or statement_cache_size < 0:
             raise ConfigurationError("statement_cache_size must be 0 or more", found=ascii(statement_cache_size)[:60])
-        if type(pgbouncer) is not bool:
-            raise ConfigurationError("pgbouncer must be True or False", found=f"a {type(pgbouncer).__name__}")
         self._tls: SSLContext | None = None
-        self._pgbouncer = pgbouncer
+        self._pgbouncer = flag("pgbouncer", pgbouncer)
         self._statement_cache_size = statement_cache_size
         self._dialect = PostgresDialect(driver_uuid=uuid == "driver")
         self.serve_reads_from([self._replica(url) for url in _urls(replicas)])

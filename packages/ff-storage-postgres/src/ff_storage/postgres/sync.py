@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Final, Self
 
 from ff_storage.core.database import IsolationLevel
+from ff_storage.core.database.settings import check_limit
 from ff_storage.core.database.sync import SQL, Parameters, StoreSettings
 from ff_storage.core.errors import ConfigurationError, nearest
-from ff_storage.postgres.address import address, from_text, parse_url
+from ff_storage.postgres.address import address, flag, from_text, parse_url
 from ff_storage.postgres.dialect import FOLDS, PostgresDialect
 from ff_storage.postgres.session import COLLATIONS
 from ff_storage.postgres.sync_connection import PsycopgConnection, libpq_keywords
@@ -89,7 +90,8 @@ class Postgres(SQL):
             sslkey=sslkey,
             application_name=application_name,
         )
-        self._pgbouncer = bool(pgbouncer)
+        check_limit("connect_timeout", connect_timeout)
+        self._pgbouncer = flag("pgbouncer", pgbouncer)
         limits = {
             "statement_timeout": _milliseconds("query_timeout", query_timeout),
             "idle_in_transaction_session_timeout": _milliseconds("idle_timeout", idle_timeout),
@@ -105,7 +107,7 @@ class Postgres(SQL):
         """The database of `postgresql://user:password@host:5432/database?sslmode=verify-full`."""
         place, rest = parse_url(url)
         for name in options:
-            if place.get(name) is not None:
+            if name in rest or place.get(name) is not None:
                 raise ConfigurationError(f"{name} is given in the URL and as an option", remedy="pass it once")
         return cls(**{**place, **from_text(rest, cls.__init__), **options})
 
@@ -145,6 +147,7 @@ class Postgres(SQL):
 
 
 def _milliseconds(name: str, seconds: float | None) -> str:
+    check_limit(name, seconds)
     if seconds is None:
         return "0"
     if not 0 < seconds < 2**31 / 1000:

@@ -371,22 +371,25 @@ def _authorities() -> str:
 
 
 _STATES: Final = (
+    ("too many clients", "53300"),
+    ("too many connections", "53300"),
+    ("connection slots", "53300"),
+    ("not currently accepting connections", "55000"),
     ("password authentication failed", "28P01"),
     ("no password supplied", "28P01"),
     ("no pg_hba.conf entry", "28000"),
     ("authentication failed", "28000"),
     ('role "', "28000"),
     ('database "', "3D000"),
-    ("too many clients", "53300"),
-    ("too many connections", "53300"),
-    ("connection slots", "53300"),
     ("starting up", "57P03"),
     ("shutting down", "57P03"),
     ("not yet accepting connections", "57P03"),
 )
 """What servers say instead of opening a session, and the SQLSTATE that libpq does not pass on."""
 
-_CERTIFICATE: Final = ("certificate verify failed", "does not match host name", "root certificate file")
+_CERTIFICATE: Final = ("certificate verify failed", "does not match host name")
+
+_FILES: Final = ("certificate file", "private key file")
 
 
 def _refused(error: psycopg.Error, address: Address) -> StorageError:
@@ -400,6 +403,8 @@ def _refused(error: psycopg.Error, address: Address) -> StorageError:
         return _unreachable(f"no answer from {address.place}", "")
     if "Connection refused" in said:
         return errors.of_system(ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), address.place)
+    if any(words in said for words in _FILES):
+        return errors.unreadable(said.rpartition(": ")[2])
     if any(words in said for words in _CERTIFICATE):
         return errors.unverified(address.place, said.rpartition(": ")[2])
     if "no password supplied" in said:

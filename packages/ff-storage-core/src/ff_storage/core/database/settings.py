@@ -49,15 +49,11 @@ class PoolSettings:
 
     def __post_init__(self) -> None:
         for name in LIMITS:
-            _check_number(name, getattr(self, name))
+            check_limit(name, getattr(self, name))
         if self.max_size < 1:
             raise _refused("max_size", "must be at least 1", self.max_size)
         if not 0 <= self.min_size <= self.max_size:
             raise _refused("min_size", "must be between 0 and max_size", self.min_size)
-        for name in LIMITS:
-            value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise _refused(name, "must not be negative", value)
         if self.port is not None and not (type(self.port) is int and 0 < self.port < 65536):
             raise _refused("port", "must be a number between 1 and 65535", self.port)
         given = {each.name for each in fields(self) if each.init and getattr(self, each.name) != each.default}
@@ -104,18 +100,17 @@ def _refused(name: str, rule: str, value: object) -> ConfigurationError:
 _COUNTS: Final = ("min_size", "max_size", "max_waiting")
 
 
-def _check_number(name: str, value: object) -> None:
-    # Every limit but the sizes may be None, for none.
-    if (value is None and not name.endswith("_size")) or type(value) is int:
+def check_limit(name: str, value: object) -> None:
+    """Raise ConfigurationError unless `value` is a count, or seconds; all but the sizes may be None, for no limit."""
+    if value is None and not name.endswith("_size"):
         return
-    if name in _COUNTS:
+    if type(value) is not int and (name in _COUNTS or type(value) is not float):
+        kind = "whole number" if name in _COUNTS else "number of seconds"
         raise ConfigurationError(
-            f"{name} must be a whole number", found=f"a {type(value).__name__}", details={"setting": name}
+            f"{name} must be a {kind}", found=f"a {type(value).__name__}", details={"setting": name}
         )
-    if type(value) is not float:
-        raise ConfigurationError(
-            f"{name} must be a number of seconds", found=f"a {type(value).__name__}", details={"setting": name}
-        )
+    if not value >= 0:
+        raise _refused(name, "must not be negative", value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,11 @@ class Upkeep(ABC):
         if not isinstance(error, TimeoutError):
             return error
         timeout = self._settings.connect_timeout or 0.0
-        failure = ConnectionFailure(f"no connection could be opened within {timeout:g} s", found="no answer")
+        failure = ConnectionFailure(
+            f"no connection could be opened within {timeout:g} s",
+            found="no answer",
+            remedy="check host and port and what stands between, or raise connect_timeout",
+        )
         failure.transient = True
         failure.__cause__ = error
         return failure

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from ff_storage.core.database.settings import check_limit
 from ff_storage.core.database.sync.connection import SyncConnection
 from ff_storage.core.database.sync.observed import ObservedSyncConnection
 from ff_storage.core.errors import (
@@ -49,9 +50,7 @@ class StoreSettings:
         if type(self.size) is not int or self.size < 1:
             raise ConfigurationError("pool_size must be an int of at least 1", found=ascii(self.size)[:60])
         for name in ("acquire_timeout", "check_after", "max_age"):
-            value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise ConfigurationError(f"{name} must not be negative", found=repr(value))
+            check_limit(name, getattr(self, name))
 
 
 class Member:
