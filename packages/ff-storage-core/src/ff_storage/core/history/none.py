@@ -81,28 +81,38 @@ class NoHistory:
             )
             yield ExecuteMany(compiled.text, parameters, _target(table, columns))
 
-    def update(self, write: Write, key: Key, changes: Values, guard: Guard) -> Program[Row]:
+    def update(
+        self, write: Write, key: Key, changes: Values, guard: Guard, *, returning: bool = True
+    ) -> Program[Row | None]:
         table, conditions = write.table, guard.conditions
         touched = touches(write)
 
         def statement() -> Update:
             sets = [assignment(table.by_attribute[name], value) for name, value in (*changes.items(), *touched.items())]
             where = key_conditions(write, key) + conditions
-            return Update(write.entity, (*sets, *self._versioned(write)), where, returning=table.columns)
+            outputs = table.columns if returning else ()
+            return Update(write.entity, (*sets, *self._versioned(write)), where, returning=outputs)
 
         # The statement's shape and its values, without making its nodes each time.
-        shape = ("update", write.entity, tuple(changes), tuple(touched), tuple([node.key for node in conditions]))
+        kinds = tuple([node.key for node in conditions])
+        shape = ("update", write.entity, tuple(changes), tuple(touched), kinds, returning)
         compiled = prepare(write.dialect, shape, write.scope, statement)
         values = [*changes.values(), *touched.values(), *((1,) if table.version is not None else ())]
         values += key_values(write, key)
         for node in conditions:
             values += node.values
         values += write.scope.values
-        rows: list[Row] = yield Fetch(compiled.text, compiled.bind(values))
-        if len(rows) > 1:
-            raise ambiguous(write.entity.name, len(rows))
-        if rows:
-            return rows[0]
+        parameters = compiled.bind(values)
+        if returning:
+            rows: list[Row] = yield Fetch(compiled.text, parameters)
+            count = len(rows)
+        else:
+            rows = []
+            count = yield Execute(compiled.text, parameters)
+        if count > 1:
+            raise ambiguous(write.entity.name, count)
+        if count:
+            return rows[0] if returning else None
         if guard.conditions and (yield from self._exists(write, key_conditions(write, key))):
             raise changed(write.entity.name)
         raise missing(write.entity.name)

@@ -81,8 +81,13 @@ class TemporalStrategy(Protocol):
         """Write the new rows of a stream, all or none."""
         ...
 
-    def update(self, write: Write, key: Key, changes: Values, guard: Guard) -> Program[Row]:
-        """Change one row; the result is the row as stored. Raises NoResultFound, ConcurrencyError, AmbiguousRow."""
+    def update(
+        self, write: Write, key: Key, changes: Values, guard: Guard, *, returning: bool = True
+    ) -> Program[Row | None]:
+        """Change one row; the result is the row as stored, or None without `returning`.
+
+        Raises NoResultFound, ConcurrencyError, AmbiguousRow.
+        """
         ...
 
     def delete(self, write: Write, where: Sequence[Expr], *, hard: bool) -> Program[int]:

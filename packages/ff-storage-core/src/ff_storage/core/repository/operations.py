@@ -267,20 +267,23 @@ class Operations(Generic[M]):
         write = self._write(db, self._scope(), user_id)
         return write, RecordReader(self.model_class, write, trusted=trusted)
 
-    def _update(self, db: Database, key: Any, model: M, user_id: Any, expected: M | None) -> Work[M]:
+    def _update(
+        self, db: Database, key: Any, model: M, user_id: Any, expected: M | None, *, returning: bool
+    ) -> Work[M | None]:
         write = self._write(db, self._scope(), user_id)
         earlier = None if expected is None else self._model(expected)
-        program = self._updated(write, self._key(key), self._model(model), earlier)
-        return Work(program, atomic=_may_meet_several(write), result=self._build(write.dialect))
+        program = self._updated(write, self._key(key), self._model(model), earlier, returning=returning)
+        result = self._build(write.dialect) if returning else _nothing
+        return Work(program, atomic=_may_meet_several(write), result=result)
 
-    def _updated(self, write: Write, key: Key, model: M, expected: M | None) -> Program[Row]:
+    def _updated(self, write: Write, key: Key, model: M, expected: M | None, *, returning: bool) -> Program[Row | None]:
         changes = yield from changes_of(write, key, model)
         guard = guard_of(write, changes, model, expected)
         if not changes:
             row = yield from self._current(write, key)
             yield from holds(write, key, guard)
             return row
-        return (yield from strategy_of(self._entity).update(write, key, changes, guard))
+        return (yield from strategy_of(self._entity).update(write, key, changes, guard, returning=returning))
 
     def _current(self, write: Write, key: Key) -> Program[Row]:
         """The stored row, for an update that changes nothing."""
@@ -370,6 +373,10 @@ def _is_several(value: object) -> TypeGuard[Collection[Any]]:
 
 def _each(value: Any) -> tuple[Any, ...]:
     return tuple(value) if _is_several(value) else (value,)
+
+
+def _nothing(outcome: Any) -> None:
+    del outcome
 
 
 def _unchanged(outcome: Any) -> Any:

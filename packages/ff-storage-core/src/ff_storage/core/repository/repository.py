@@ -153,6 +153,7 @@ class PydanticRepository(Operations[M]):
             return insert_separately(db, write, reader, models, batch_size)
         return _done(db, self._create_many(db, models, user_id, batch_size, trusted=trusted))
 
+    @overload
     def update(
         self,
         id: Any,
@@ -161,15 +162,39 @@ class PydanticRepository(Operations[M]):
         connection: Executor | None = None,
         *,
         expected: M | None = None,
-    ) -> Coroutine[Any, Any, M]:
+        returning: Literal[True] = True,
+    ) -> Coroutine[Any, Any, M]: ...
+    @overload
+    def update(
+        self,
+        id: Any,
+        model: M,
+        user_id: Any = None,
+        connection: Executor | None = None,
+        *,
+        expected: M | None = None,
+        returning: Literal[False],
+    ) -> Coroutine[Any, Any, None]: ...
+    def update(
+        self,
+        id: Any,
+        model: M,
+        user_id: Any = None,
+        connection: Executor | None = None,
+        *,
+        expected: M | None = None,
+        returning: bool = True,
+    ) -> Coroutine[Any, Any, M | None]:
         """Write the changed fields of a loaded model, or the set fields of a new one, and return the row as stored.
+
+        With `returning=False` it is not read back, and the result is None, in less time.
 
         With `expected`, an earlier read of the row, nothing is written unless the columns being written and
         `updated_at` (or `__version_column__`, where the model has one) are still as in it. Raises NoResultFound,
         ConcurrencyError, AmbiguousRow, and TenantScopeError or InvalidValueError for what an update cannot change.
         """
         db = connection or self.db_pool
-        return _done(db, self._update(db, id, model, user_id, expected))
+        return _done(db, self._update(db, id, model, user_id, expected, returning=returning))
 
     def delete(
         self, id: Any, user_id: Any = None, connection: Executor | None = None, *, hard: bool = False

@@ -139,15 +139,44 @@ class SyncRepository(Operations[M]):
                 db.run(piece.insertion(write, reader), atomic=True)
         return results
 
+    @overload
     def update(
-        self, id: Any, model: M, user_id: Any = None, connection: SQL | None = None, *, expected: M | None = None
-    ) -> M:
+        self,
+        id: Any,
+        model: M,
+        user_id: Any = None,
+        connection: SQL | None = None,
+        *,
+        expected: M | None = None,
+        returning: Literal[True] = True,
+    ) -> M: ...
+    @overload
+    def update(
+        self,
+        id: Any,
+        model: M,
+        user_id: Any = None,
+        connection: SQL | None = None,
+        *,
+        expected: M | None = None,
+        returning: Literal[False],
+    ) -> None: ...
+    def update(
+        self,
+        id: Any,
+        model: M,
+        user_id: Any = None,
+        connection: SQL | None = None,
+        *,
+        expected: M | None = None,
+        returning: bool = True,
+    ) -> M | None:
         """Write the changed fields of a loaded model, or the set fields of a new one, and return the row as stored.
 
-        `expected`, and what is raised, are those of `PydanticRepository.update`.
+        `expected`, `returning`, and what is raised, are those of `PydanticRepository.update`.
         """
         db = connection or self.db
-        return _done(db, self._update(db, id, model, user_id, expected))
+        return _done(db, self._update(db, id, model, user_id, expected, returning=returning))
 
     def delete(self, id: Any, user_id: Any = None, connection: SQL | None = None, *, hard: bool = False) -> bool:
         """Delete the row with that key, softly where the model does so and `hard` does not; False when there is none.

@@ -248,6 +248,22 @@ class RowTests(Conformance):
         with pytest.raises(NoResultFound):
             await repo.update(created.id, changed(Product, name="b"))
 
+    async def test_a_row_need_not_be_read_back(self, pool: Pool, recorder: Recorder) -> None:
+        created = await PydanticRepository(Product, pool).create(Product(name="a", stock=1))
+        repo = PydanticRepository(Product, recorder)
+        result: None = await repo.update(created.id, changed(Product, stock=2), expected=created, returning=False)  # type: ignore[func-returns-value]
+        assert result is None
+        assert not any("RETURNING" in text.upper() for text in recorder.texts)
+        stored = await repo.get(created.id)
+        assert stored is not None
+        assert (stored.stock, stored.updated_at > created.updated_at) == (2, True)
+        with pytest.raises(ConcurrencyError):
+            await repo.update(created.id, changed(Product, stock=3), expected=created, returning=False)
+        for change in (changed(Product, stock=3), changed(Product)):
+            with pytest.raises(NoResultFound):
+                await repo.update(uuid.uuid4(), change, returning=False)
+        assert await repo.get(created.id) == stored
+
     async def test_expected_finds_out_that_the_row_has_changed(self, pool: Pool) -> None:
         repo = PydanticRepository(Product, pool)
         created = await repo.create(Product(name="a", stock=1))

@@ -415,6 +415,7 @@ def _uses_of(repo: PydanticRepository[Note], key: uuid.UUID) -> list[Callable[[]
         lambda: repo.get(key),
         lambda: repo.get_many([key]),
         lambda: repo.update(key, changed(Note, title="x")),
+        lambda: repo.update(key, changed(Note, title="x"), returning=False),
         lambda: repo.delete(key),
         lambda: repo.delete(key, hard=True),
     ]
