@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from benchmarks.ours import FFStorage, Item
+from benchmarks.ours import FFStorage, Item, check_schema
 from benchmarks.postgres.database import COMPARED
 from benchmarks.workload import POOL
 from ff_storage import open_pool
@@ -25,6 +25,7 @@ class Blind(FFStorage):
 @asynccontextmanager
 async def contender(address: str) -> AsyncIterator[FFStorage]:
     async with open_pool(address, min_size=POOL, max_size=POOL, query_timeout=DEADLINE) as pool:
+        await check_schema(pool)
         yield FFStorage(pool, "SHOW {}", COMPARED)
 
 
