@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Generator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from ff_storage.core.errors import DatabaseError
 
@@ -109,7 +109,7 @@ def primed(program: Program[T]) -> Program[T]:
         command = next(program)
     except StopIteration as stop:
         return _finished(stop.value)
-    return _continued(program, command)
+    return cast("Program[T]", _Primed(program, command))
 
 
 def _finished(result: T) -> Program[T]:
@@ -117,19 +117,22 @@ def _finished(result: T) -> Program[T]:
     return result
 
 
-def _continued(program: Program[T], command: Command) -> Program[T]:
-    try:
-        while True:
-            try:
-                result = yield command
-            except DatabaseError as error:
-                command = program.throw(error)
-            else:
-                command = program.send(result)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]  # StopIteration carries the generator's T untyped
-    finally:
-        program.close()
+class _Primed(Generator[Command, Any, Any]):
+    """A program that has begun: its first command is known, the rest is its own."""
+
+    def __init__(self, program: Program[Any], first: Command) -> None:
+        self._program = program
+        self._first: Command | None = first
+
+    def send(self, value: Any) -> Command:
+        first, self._first = self._first, None
+        return first if first is not None else self._program.send(value)
+
+    def throw(self, *error: Any) -> Command:
+        return self._program.throw(*error)
+
+    def close(self) -> None:
+        self._program.close()
 
 
 def run_sync(program: Program[T], executor: SyncExecutor) -> T:

@@ -45,7 +45,8 @@ class Upkeep(ABC):
         """Whether an attempt to open a connection that failed is repeated: not while the pool is being opened."""
         self._failure: Exception | None = None
         """Why the last attempt to open a connection failed, until one succeeds."""
-        self._opened = self._discarded = 0
+        self._opened: int = 0
+        self._discarded: int = 0
         self._observers: Observers | None = None
 
     @abstractmethod
