@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ff_storage.core import program as programs
 from ff_storage.core.database.connection import Connection, IsolationLevel
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from ff_storage.core.sql.dialect import Dialect
 
 T = TypeVar("T")
+
+MOMENT: Final = 0.001
+"""Seconds for which a connection is taken to be as it was left: to ask it costs a system call."""
+
+_TURNS: Final = 10
+"""Turns of the event loop in which it reads a server's last words, and the end behind them; two or three suffice."""
 
 
 class Member:
@@ -44,6 +51,17 @@ def has_ended(error: BaseException) -> bool:
     return isinstance(error, Exception) and not isinstance(error, QueryTimeout)
 
 
+async def _hear_out(connection: Connection) -> None:
+    """Let the event loop read what has arrived on a connection between two statements.
+
+    If that was its end, the driver knows then, and sends nothing: it is certain that a COMMIT has not happened.
+    """
+    for _ in range(_TURNS):
+        if connection.is_closed or not connection.is_disturbed:
+            return
+        await asyncio.sleep(0)
+
+
 class Lease(Executor):
     """The connection that `pool.acquire()` gives for the block.
 
@@ -58,6 +76,7 @@ class Lease(Executor):
         self.broken = False
         self.loss: ConnectionLost | None = None
         self._returned = False
+        self._used_at = monotonic()
 
     @property
     def dialect(self) -> Dialect:
@@ -88,6 +107,8 @@ class Lease(Executor):
         deadlines = self.pool.deadlines
         self.busy = True
         try:
+            if monotonic() - self._used_at > MOMENT and connection.is_disturbed:
+                await _hear_out(connection)
             return await (function(connection) if deadlines is None else deadlines.run(function(connection)))
         except BaseException as error:
             if isinstance(error, ConnectionLost):
@@ -97,6 +118,7 @@ class Lease(Executor):
             raise
         finally:
             self.busy = False
+            self._used_at = monotonic()
 
     def abandon(self) -> None:
         """Stop whatever is running; nothing more runs here, and the pool cleans up."""

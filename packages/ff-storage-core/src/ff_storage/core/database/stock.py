@@ -24,7 +24,7 @@ from collections import deque
 from time import monotonic
 from typing import Any, Final
 
-from ff_storage.core.database.lease import Member
+from ff_storage.core.database.lease import MOMENT, Member
 from ff_storage.core.database.settings import PoolSettings, PoolStatistics
 from ff_storage.core.database.upkeep import Upkeep
 from ff_storage.core.errors import ConnectionLost, DatabaseError, PoolClosed, PoolFull, PoolTimeout, WrongLoopError
@@ -36,9 +36,6 @@ OPEN: Final = "open"
 CLOSING: Final = "closing"
 CLOSED: Final = "closed"
 FORKED: Final = "open in the parent process"
-
-MOMENT: Final = 0.001
-"""Seconds for which an idle connection is taken to be as it was left: to ask it costs a system call."""
 
 GONE: Final = float("-inf")
 """As the time at which a connection expires: it is closed as soon as it is given back."""

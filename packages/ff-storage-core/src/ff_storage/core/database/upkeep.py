@@ -172,10 +172,7 @@ class Upkeep(ABC):
             self._reject(member, error, since)
             return
         self._is_done(self._checking)
-        if member.connection.is_closed:
-            self._discard(member)
-        else:
-            self._give(member)
+        self._pass_on(member)
 
     async def _clean(self, member: Member) -> None:
         """Reset a connection and deliver it, or discard it."""
@@ -188,11 +185,18 @@ class Upkeep(ABC):
             self._reject(member, error, since)
             return
         self._is_done(self._cleaning)
-        if restored and not member.connection.is_closed:
+        if restored:
             member.dirty = False
-            self._give(member)
+            self._pass_on(member)
         else:
             self._discard(member)
+
+    def _pass_on(self, member: Member) -> None:
+        # Its end may have arrived together with its last answer.
+        if member.connection.is_closed or member.connection.is_disturbed:
+            self._discard(member)
+        else:
+            self._give(member)
 
     def _reject(self, member: Member, error: BaseException, since: float) -> None:
         """Discard a connection of which nothing may be expected, an orderly end included."""
