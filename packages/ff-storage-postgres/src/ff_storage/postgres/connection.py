@@ -346,13 +346,16 @@ class PostgresConnection:
                 lost = ConnectionLost(
                     "the connection to the server is gone", remedy="look whether what it did is stored"
                 )
-                if "connection is closed" in str(error):
+                if "connection is closed" in str(error) or "cannot switch to state" in str(error):
                     lost = ConnectionLost("the connection to the server was gone already", remedy="run it again")
                     lost.sent = False
                 return lost
             if isinstance(error, asyncpg.InternalClientError):
                 self._driver.terminate()
-                return ConnectionLost("the connection to the server fell out of step", remedy="run it again")
+                lost = ConnectionLost("the connection to the server fell out of step", remedy="run it again")
+                # As asyncpg puts it when the server's end was read and the link's is not: it has sent nothing then.
+                lost.sent = "cannot switch to state" not in str(error)
+                return lost
             return errors.of_client(error)
         return error
 
