@@ -293,7 +293,8 @@ async def test_f29_a_lost_connection_is_the_error_to_see(server_engine: ServerEn
             server_engine.kill(session)
             await tx.fetch_val("SELECT 1")
 
-        with ours(ConnectionLost):
+        with ours(TransactionAborted) as caught:
             async with pool.transaction() as tx:
                 await work(tx)
+        assert isinstance(caught.value.__cause__, ConnectionLost)
         await ok_set(server_engine, pool)
