@@ -158,14 +158,14 @@ class Stock(Upkeep):
         try:
             return await future
         except BaseException:
+            with contextlib.suppress(ValueError):  # handed over, or refused; who is served is in the queue no more
+                self._waiting.remove(future)
             if future.done() and not future.cancelled() and future.exception() is None:
                 self._give(future.result())
             raise
         finally:
             if timer is not None:
                 timer.cancel()
-            with contextlib.suppress(ValueError):  # served, or refused
-                self._waiting.remove(future)
 
     def _expire(self, future: asyncio.Future[Member], patience: float, task: asyncio.Task[Any] | None) -> None:
         if future.done():
