@@ -7,7 +7,6 @@ left for us is its errors, the state of the session, and bulk inserts by COPY.
 from __future__ import annotations
 
 import asyncio
-import re
 import select
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -36,8 +35,6 @@ _RESET: Final = (
 )
 
 _PREPARED: Final = "SELECT count(*) FROM pg_prepared_statements WHERE from_sql"
-
-_COUNT: Final = re.compile(r"\d+\Z")
 
 
 class PostgresConnection:
@@ -444,8 +441,9 @@ _PLAIN: Final[dict[str, Callable[[Any], Any]]] = {
 
 
 def _touched(status: str | bytes) -> int:
-    found = _COUNT.search(status.decode() if isinstance(status, bytes) else status)
-    return int(found[0]) if found else 0
+    """The rows that a command's tag counts: 3 of "UPDATE 3", 0 of "BEGIN"."""
+    words = status.split()
+    return int(words[-1]) if words and words[-1].isdigit() else 0
 
 
 def _transient(message: str) -> ConnectionFailure:
