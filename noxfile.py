@@ -81,6 +81,13 @@ def faults(session: nox.Session) -> None:
     run_tests(session, suite="tests-integration/faults")
 
 
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Run all of the long tests under faults, of which the session `faults` runs a tenth."""
+    session.env["FF_STORAGE_SOAK"] = "1"
+    run_tests(session, suite="tests-integration/faults")
+
+
 @nox.session(python=[version for version in PYTHONS if version != CURRENT])
 def matrix(session: nox.Session) -> None:
     """Run the tests on the other Pythons that can be found."""

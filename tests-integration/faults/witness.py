@@ -24,6 +24,10 @@ class Witness(ABC):
         """What the server holds for the library."""
 
     @abstractmethod
+    async def kill_one(self) -> bool:
+        """End one session of the library, whichever, and do not wait; False where there is none."""
+
+    @abstractmethod
     async def has_table(self, name: str) -> bool:
         """Whether there is such a table."""
 
@@ -39,6 +43,9 @@ class _Outside(Witness):
 
     async def state(self) -> State:
         return self._engine.state()
+
+    async def kill_one(self) -> bool:
+        return False
 
     async def has_table(self, name: str) -> bool:
         return bool(self._engine.ask(f"SELECT name FROM sqlite_master WHERE type = 'table' AND name = '{name}'"))
@@ -60,6 +67,14 @@ class _Superuser(Witness):
             f" (SELECT count(*) FROM pg_locks WHERE pid IN (SELECT pid {library}))"
         )
         return State(*row)
+
+    async def kill_one(self) -> bool:
+        return bool(
+            await self._link.fetchval(
+                f"SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity WHERE usename = '{USER}'"
+                " AND datname = current_database() ORDER BY random() LIMIT 1) AS one"
+            )
+        )
 
     async def has_table(self, name: str) -> bool:
         return bool(await self._link.fetchval(f"SELECT to_regclass('{name}') IS NOT NULL"))
