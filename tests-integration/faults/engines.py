@@ -22,6 +22,7 @@ import servers
 from faults.ledger import DEFINITION, TABLE
 from faults.proxy import FaultProxy
 from ff_storage.core.database import Pool, open_pool
+from ff_storage.core.database.sync import SQL
 
 USER: Final = "app"
 ROLE: Final = "app_owner"
@@ -59,6 +60,10 @@ class Engine(ABC):
     def pool(self, url: str | None = None, **options: Any) -> Pool:
         """A pool on the database, not connected yet; it has no connection of its own accord."""
         return open_pool(url or self.url, **{"min_size": 0, "max_size": 3, **options})
+
+    @abstractmethod
+    def sync(self, url: str | None = None, **options: Any) -> SQL:
+        """A synchronous database, not connected yet."""
 
     @abstractmethod
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
@@ -148,6 +153,11 @@ class SQLite(Engine):
     def url(self) -> str:
         return f"sqlite:///{self.path}"
 
+    def sync(self, url: str | None = None, **options: Any) -> SQL:
+        from ff_storage.sqlite import SQLite as Database
+
+        return Database.from_url(url or self.url, **options)
+
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         with contextlib.closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
             return connection.execute(sql).fetchall()
@@ -198,6 +208,11 @@ class Postgres(ServerEngine):
 
     def by(self, proxy: FaultProxy) -> str:
         return self._url(proxy.port)
+
+    def sync(self, url: str | None = None, **options: Any) -> SQL:
+        from ff_storage.postgres import Postgres as Database
+
+        return Database.from_url(url or self.url, **options)
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         answer = self.cluster.server.at(self.database).ask(sql)

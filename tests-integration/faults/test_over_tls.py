@@ -11,7 +11,7 @@ import pytest
 
 import servers
 from faults.engines import USER, Postgres
-from faults.ledger import enter, store, workers
+from faults.ledger import Log, enter, store, workers
 from faults.ok_set import DEADLINE, check_ours, ok_set, ours, until
 from faults.proxy import DOWN, UP, FaultProxy
 from ff_storage.core.database import Pool
@@ -123,12 +123,17 @@ async def test_f09_slices_of_one_byte(engine: OverTLS, proxy: FaultProxy) -> Non
         await ok_set(engine, pool)
 
 
+async def progress(log: Log, units: int) -> None:
+    """Wait until so many more units are stored."""
+    goal = len(log.acknowledged) + units
+    await until(lambda: len(log.acknowledged) > goal)
+
+
 async def test_f07_links_that_break_at_any_time_under_load(engine: OverTLS, proxy: FaultProxy) -> None:
     async with engine.pool(engine.by(proxy), max_size=3) as pool:
         async with workers(pool, 6) as log:
             for number in range(20):
-                before = len(log.acknowledged)
-                await until(lambda before=before, number=number: len(log.acknowledged) > before + number)
+                await progress(log, number)
                 proxy.reset_all()
         for error in log.errors:
             check_ours(error)

@@ -47,11 +47,12 @@ async def test_f10_a_pool_without_connections_opens_and_serves_once_the_server_i
     server_engine: ServerEngine, proxy: FaultProxy
 ) -> None:
     proxy.refuse()
-    async with server_engine.pool(server_engine.by(proxy), min_size=0, acquire_timeout=0.5) as pool:
+    async with server_engine.pool(server_engine.by(proxy), min_size=0) as pool:
         for _ in range(2):
             async with asyncio.timeout(10):
                 with ours(PoolTimeout, ConnectionFailure):
-                    await pool.fetch_val("SELECT 1")
+                    async with pool.acquire(timeout=0.5):
+                        pass
         await proxy.accept()
         await ok_set(server_engine, pool)
 

@@ -20,7 +20,8 @@ ROWS: Final = [row for row in (*range(1, 42), 53, 54) if row not in WAITING]
 @pytest.fixture(scope="module")
 def named() -> set[int]:
     texts = [path.read_text() for path in Path(__file__).parent.glob("test_*.py")]
-    return {int(row) for text in texts for row in re.findall(r"^(?:async )?def test_f(\d\d)_", text, re.MULTILINE)}
+    names = [name for text in texts for name in re.findall(r"^ *(?:async )?def test((?:_f\d\d)+)_", text, re.MULTILINE)]
+    return {int(row) for name in names for row in re.findall(r"\d\d", name)}
 
 
 @pytest.mark.parametrize("row", ROWS)
