@@ -72,5 +72,7 @@ def test_a_pool_from_settings_names_what_its_engine_does_not_know() -> None:
 
     assert SizedPool.from_settings(PoolSettings(max_size=3)).stats().max_size == 3
     assert SizedPool.from_settings(PoolSettings(max_size=3), max_size=4).stats().max_size == 4
+    pooled = PoolSettings.from_env(environ={"DB_POOL_SIZE": "5"})
+    assert SizedPool.from_settings(pooled).stats().max_size == 5
     with pytest.raises(ConfigurationError, match="SizedPool has no option 'host'"):
         SizedPool.from_settings(PoolSettings(host="here"))

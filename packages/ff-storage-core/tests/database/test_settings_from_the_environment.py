@@ -45,11 +45,12 @@ def test_settings_are_the_arguments_that_were_set() -> None:
         "dbname": "fenix_db",
         "user": "fenix",
         "password": settings.password,
-        "max_size": 20,
+        "pool_size": 20,
         "min_size": 1,
         "query_timeout": None,
         "max_idle": 0.5,
     }
+    assert {**given(DB_MAX_SIZE="20")} == {"max_size": 20}
     assert {**given()} == {}
     assert {**PoolSettings(max_size=3, host="here", min_size=1)} == {"max_size": 3, "host": "here"}
     with pytest.raises(KeyError):

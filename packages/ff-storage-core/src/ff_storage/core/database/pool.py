@@ -55,6 +55,8 @@ class Pool(Life, SyncMisuse, Executor):
         """The pool of `settings` and further options: `PostgresPool.from_settings(PoolSettings.from_env())`."""
         given: dict[str, Any] = {**settings, **options}
         known = inspect.signature(cls).parameters
+        if "pool_size" in given and "pool_size" not in known:
+            given["max_size"] = given.pop("pool_size")
         if not any(each.kind is each.VAR_KEYWORD for each in known.values()):
             for name in given:
                 if name not in known:

@@ -45,7 +45,7 @@ class PoolSettings:
     user: str | None = None
     password: SecretStr | None = field(default=None, repr=False)
 
-    _given: frozenset[str] = field(default=frozenset(), init=False, repr=False, compare=False)
+    _given: tuple[str, ...] = field(default=(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in LIMITS:
@@ -56,8 +56,8 @@ class PoolSettings:
             raise _refused("min_size", "must be between 0 and max_size", self.min_size)
         if self.port is not None and not (type(self.port) is int and 0 < self.port < 65536):
             raise _refused("port", "must be a number between 1 and 65535", self.port)
-        given = {each.name for each in fields(self) if each.init and getattr(self, each.name) != each.default}
-        object.__setattr__(self, "_given", frozenset(given))  # the one way into a frozen dataclass
+        given = [each.name for each in fields(self) if each.init and getattr(self, each.name) != each.default]
+        object.__setattr__(self, "_given", tuple(given))  # the one way into a frozen dataclass
 
     @classmethod
     def from_env(cls, prefix: str = "DB_", environ: Mapping[str, str] | None = None) -> Self:
@@ -74,17 +74,20 @@ class PoolSettings:
             raise ConfigurationError(
                 f"{origin.get(name, f'{prefix}{name.upper()}')}: {error.message}", found=error.found
             ) from None
-        object.__setattr__(settings, "_given", frozenset(found))  # a variable that says the default was set, too
+        # A variable that says the default was set, too; and DB_POOL_SIZE stays what the synchronous classes know.
+        pooled = origin.get("max_size") == f"{prefix}POOL_SIZE"
+        given = ["pool_size" if pooled and name == "max_size" else name for name in found]
+        object.__setattr__(settings, "_given", tuple(given))
         return settings
 
     def keys(self) -> list[str]:
         """The names of what was set."""
-        return [each.name for each in fields(self) if each.name in self._given]
+        return [*self._given]
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._given:
             raise KeyError(name)
-        return getattr(self, name)
+        return getattr(self, "max_size" if name == "pool_size" else name)
 
 
 LIMITS: Final = tuple(

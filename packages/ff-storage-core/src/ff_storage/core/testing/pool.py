@@ -8,15 +8,19 @@ from typing import Any
 import pytest
 
 from ff_storage.core.database import Pool, open_pool
+from ff_storage.core.database.misuse import LINES
 from ff_storage.core.errors import (
+    AsyncPoolUsedSync,
     ConfigurationError,
     PoolClosed,
     PoolFull,
     PoolTimeout,
     WrongLoopError,
 )
+from ff_storage.core.query import Query
 from ff_storage.core.testing.cancellation import cancel_at_each_await
 from ff_storage.core.testing.conformance import connections
+from ff_storage.core.testing.models import Country
 from ff_storage.core.testing.observing import HealthTests, ObserverTests
 from ff_storage.core.testing.raw import TABLE, RawTests
 from ff_storage.core.testing.transactions import TransactionTests
@@ -128,6 +132,49 @@ class LifeTests(RawTests):
             assert counts == [0] * 50
             assert 1 <= pool.stats().opened <= 3
             assert pool.stats().used == 0
+
+    async def test_all_connections_are_closed_now_or_when_they_are_given_back(self, url: str) -> None:
+        """The pool stays open, and opens others. Where the database is its one connection, that is the end of it."""
+        async with self.open(url, min_size=1, max_size=1) as pool:
+            assert pool.get_open_connections() == 1
+            pool.close_all_connections()
+            assert pool.get_open_connections() == 0
+            assert pool.state == "open"
+        async with self.open(url, min_size=1, max_size=1) as pool:
+            async with pool.acquire() as connection:
+                pool.close_all_connections()
+                assert pool.get_open_connections() == 1
+                assert await connection.fetch_val("SELECT 1") == 1
+            assert pool.get_open_connections() == 0
+            await asyncio.to_thread(pool.close_all_connections)
+        assert pool.get_open_connections() == 0
+        pool.close_all_connections()
+
+    @connections(2)
+    async def test_the_next_caller_gets_another_connection(self, pool: Pool) -> None:
+        for _ in range(3):
+            pool.close_all_connections()
+            assert await asyncio.gather(*[pool.fetch_val("SELECT 1") for _ in range(5)]) == [1] * 5
+        await pool.settle()
+        assert pool.stats().used == 0
+
+    @pytest.mark.parametrize("name", [name for name in LINES if not name.startswith("__")])
+    async def test_methods_of_the_synchronous_classes_say_what_to_write(self, url: str, name: str) -> None:
+        pool: Any = open_pool(url, **self.options)
+        for _ in range(2):
+            with pytest.raises(AsyncPoolUsedSync) as caught:
+                getattr(pool, name)("SELECT 1")
+            assert LINES[name] in caught.value.remedy
+            await pool.connect()
+        await pool.disconnect()
+
+    async def test_a_session_reads_what_it_wrote(self, pool: Pool) -> None:
+        with pool.session():
+            await self.given(pool, "aa")
+            assert await Query(Country).count(pool) == 1
+            async with pool.transaction() as tx:
+                await tx.execute(self.insertion(pool), *self.row(pool, "bb"))
+            assert await Query(Country).count(pool) == 2
 
     async def test_a_canceled_statement_leaves_the_pool_whole(self, pool: Pool) -> None:
         """At every await: the connection is clean before anyone else meets it, and the write happened or did not."""
