@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from ff_storage.core import types
 from ff_storage.core.sql.dialect import Convert, Dialect
+from ff_storage.core.sql.values import Seldom
 from ff_storage.core.tables import Column
 
 
@@ -76,6 +77,22 @@ class CheckedTexts(Texts):
     json_checked = True
 
 
+class SeldomDecoded(Texts):
+    """The same values, where few numbers need a decoder."""
+
+    name = "seldom decoded"
+
+    def decoder(self, type_: types.ColumnType) -> Convert | None:
+        if isinstance(type_, types.Integer):
+            return Seldom("type({}) is int", int)
+        return super().decoder(type_)
+
+    def encoder(self, type_: types.ColumnType) -> Convert:
+        if isinstance(type_, types.Integer):
+            return lambda value: str(value) if value % 2 else value
+        return super().encoder(type_)
+
+
 class DecodedTexts(Texts):
     """The same values; JSON has to be decoded by the dialect."""
 
@@ -95,7 +112,7 @@ class Natives(Dialect):
         return None
 
 
-DIALECTS = {kind.name: kind() for kind in (Texts, CheckedTexts, DecodedTexts, Natives)}
+DIALECTS = {kind.name: kind() for kind in (Texts, CheckedTexts, SeldomDecoded, DecodedTexts, Natives)}
 
 Spec = types.ColumnType | tuple[types.ColumnType, Callable[[Any], Any]]
 

@@ -108,7 +108,7 @@ def decoder(type_: types.ColumnType, *, driver_uuid: bool = False) -> Convert | 
     """What the drivers return → canonical value; None when they are the same."""
     match type_:
         case types.Timestamp():
-            return aware
+            return _AWARE
         case types.Interval():
             return _decode_interval
         case types.Json():
@@ -170,6 +170,9 @@ def aware(value: dt.datetime, utc: dt.tzinfo = dt.UTC) -> dt.datetime:
     It sends these two as -infinity and infinity. They compare as they should, and come back as what they were.
     """
     return value if value.tzinfo is not None else value.replace(tzinfo=utc)
+
+
+_AWARE: Final = values.Seldom("{}.tzinfo is not None", aware)
 
 
 _PLAIN: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS

@@ -18,6 +18,7 @@ from ff_storage.core.errors import ConfigurationError, InvalidRowError, StorageE
 from ff_storage.core.model import trust
 from ff_storage.core.model.trust import ModelSchema, Way
 from ff_storage.core.sql.dialect import Convert, Dialect
+from ff_storage.core.sql.values import Seldom
 from ff_storage.core.tables import Column
 from ff_storage.core.types import Array, Json, Uuid
 
@@ -107,6 +108,8 @@ class Reader:
         names[f"convert_{value}"] = self.convert
         names["to_json"] = to_json
         decoded = f"decode_{value}({value})" if self.decode else value
+        if isinstance(self.decode, Seldom):
+            decoded = f"({value} if {self.decode.fits.format(value)} else {decoded})"
         unless_none = f"None if {value} is None else "
         if self.way is Way.ASSIGN:
             return unless_none + decoded if self.decode else value
