@@ -13,8 +13,21 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 
 from ff_storage.core.context import TenantScope
-from ff_storage.core.errors import ConfigurationError, InvalidValueError, MultipleResultsFound, NoResultFound
-from ff_storage.core.query.results import Build, Prepared, models, objects, target_fields, target_names, tuples
+from ff_storage.core.database.sync import SQL
+from ff_storage.core.errors import ConfigurationError, InvalidValueError
+from ff_storage.core.query.results import (
+    Build,
+    Prepared,
+    first_of,
+    models,
+    objects,
+    one_of,
+    scalar_of,
+    target_fields,
+    target_names,
+    tuples,
+)
+from ff_storage.core.query.sync import SyncQuery
 from ff_storage.core.sql.compiled import remember
 from ff_storage.core.sql.expressions import (
     ColumnRef,
@@ -210,8 +223,7 @@ class Query(Generic[R]):
         connection: Executor | None = None,
     ) -> Coroutine[Any, Any, R | None]:
         """The first result, or None."""
-        query = self if self._limit is not None and self._limit <= 1 else self.limit(1)
-        return _first(*query._ready("rows", connection or db, tenant_id, tenant_ids))
+        return _first(*self.at_most(1)._ready("rows", connection or db, tenant_id, tenant_ids))
 
     def one(
         self,
@@ -222,8 +234,7 @@ class Query(Generic[R]):
         connection: Executor | None = None,
     ) -> Coroutine[Any, Any, R]:
         """The only result. Raises NoResultFound and MultipleResultsFound."""
-        query = self if self._limit is not None and self._limit <= 2 else self.limit(2)
-        return _one(self._entity.name, *query._ready("rows", connection or db, tenant_id, tenant_ids))
+        return _one(self._entity.name, *self.at_most(2)._ready("rows", connection or db, tenant_id, tenant_ids))
 
     def scalar(
         self,
@@ -234,10 +245,9 @@ class Query(Generic[R]):
         connection: Executor | None = None,
     ) -> Coroutine[Any, Any, Any]:
         """The first value of the first result, or None. Needs `select`."""
-        if self._outputs is None or self._into is not None:
+        if not self.is_tuples:
             raise InvalidValueError("scalar needs select(…)", remedy="select the one field or aggregate to read")
-        query = self if self._limit is not None and self._limit <= 1 else self.limit(1)
-        return _scalar(*query._ready("rows", connection or db, tenant_id, tenant_ids))
+        return _scalar(*self.at_most(1)._ready("rows", connection or db, tenant_id, tenant_ids))
 
     def count(
         self,
@@ -281,6 +291,29 @@ class Query(Generic[R]):
             raise InvalidValueError("batch must be a positive int", found=ascii(batch)[:100])
         executor, prepared, parameters = self._ready("rows", connection or db, tenant_id, tenant_ids)
         return _Stream(executor, prepared, parameters, batch)
+
+    def on(self, db: SQL) -> SyncQuery[R]:
+        """The query on a synchronous database: `query.on(db).execute()`."""
+        return SyncQuery(self, db)
+
+    def at_most(self, n: int) -> Query[R]:
+        """The query, limited to `n` rows unless it asks for no more."""
+        return self if self._limit is not None and self._limit <= n else self.limit(n)
+
+    @property
+    def name(self) -> str:
+        """The model's name, for messages."""
+        return self._entity.name
+
+    @property
+    def is_tuples(self) -> bool:
+        """Whether it yields tuples."""
+        return self._outputs is not None and self._into is None
+
+    @property
+    def includes_deleted(self) -> bool:
+        """Whether it counts soft-deleted rows."""
+        return self._include_deleted
 
     # --- from shape to statement -------------------------------------------------------------------------------------
 
@@ -333,9 +366,10 @@ class Query(Generic[R]):
     ) -> tuple[Executor, Prepared, list[Any]]:
         scope = capture(TenantScope.of(tenant_id, tenant_ids), include_deleted=self._include_deleted)
         dialect = getattr(db, "dialect", None)
-        if dialect is None:
+        if dialect is None or isinstance(db, SQL):
+            remedy = "pass the pool first" if dialect is None else "write query.on(db).execute(), without await"
             raise ConfigurationError(
-                "a query runs on a pool or a transaction", found=f"a {type(db).__name__}", remedy="pass the pool first"
+                "a query is awaited on a pool or a transaction", found=f"a {type(db).__name__}", remedy=remedy
             )
         return (db, *self.prepare(dialect, scope, form))
 
@@ -434,24 +468,15 @@ async def _fetch(executor: Executor, prepared: Prepared, parameters: list[Any]) 
 
 
 async def _first(executor: Executor, prepared: Prepared, parameters: list[Any]) -> Any:
-    results = prepared.build(await executor.fetch(prepared.text, parameters))
-    return results[0] if results else None
+    return first_of(prepared.build(await executor.fetch(prepared.text, parameters)))
 
 
 async def _one(name: str, executor: Executor, prepared: Prepared, parameters: list[Any]) -> Any:
-    results = prepared.build(await executor.fetch(prepared.text, parameters))
-    if not results:
-        raise NoResultFound(f"one {name} was asked for", found="none", remedy="use first() where none is fine")
-    if len(results) > 1:
-        raise MultipleResultsFound(
-            f"one {name} was asked for", found="several", remedy="filter further, or use first()"
-        )
-    return results[0]
+    return one_of(name, prepared.build(await executor.fetch(prepared.text, parameters)))
 
 
 async def _scalar(executor: Executor, prepared: Prepared, parameters: list[Any]) -> Any:
-    results = prepared.build(await executor.fetch(prepared.text, parameters))
-    return results[0][0] if results else None
+    return scalar_of(prepared.build(await executor.fetch(prepared.text, parameters)))
 
 
 class _Stream(AbstractAsyncContextManager[AsyncIterator[Any]]):

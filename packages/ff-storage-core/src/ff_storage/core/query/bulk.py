@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 from pydantic import ValidationError
 
 from ff_storage.core.context import TenantScope, utc_now
+from ff_storage.core.database.sync import SQL
 from ff_storage.core.errors import ConfigurationError, InvalidValueError, StorageError, UnknownFieldError
 from ff_storage.core.history.rows import managed, stamped
 from ff_storage.core.history.strategy import Write, strategy_of
@@ -94,6 +95,12 @@ def bulk_insert(
     if type(batch_size) is not int or batch_size < 1:
         raise InvalidValueError("batch_size must be a positive int", found=ascii(batch_size)[:100])
     db = connection or db_pool
+    if isinstance(db, SQL):
+        raise ConfigurationError(
+            "bulk_insert is awaited on a pool or a transaction",
+            found=f"a {type(db).__name__}",
+            remedy="write SyncRepository(Model, db).create_many(…)",
+        )
     # Made here, so that the scope is that of the call and not of the moment in which the result is awaited.
     write = Write(entity, capture(TenantScope.of(tenant_id, tenant_ids)), db.dialect, user_id, utc_now())
     reader = RecordReader(model_class, write, trusted=trusted)

@@ -8,7 +8,14 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from ff_storage.core.errors import ConfigurationError, InvalidRowError, InvalidValueError, nearest
+from ff_storage.core.errors import (
+    ConfigurationError,
+    InvalidRowError,
+    InvalidValueError,
+    MultipleResultsFound,
+    NoResultFound,
+    nearest,
+)
 from ff_storage.core.model.hydrate import field_reader, rows_builder
 from ff_storage.core.sql.compiled import Compiled, Output
 from ff_storage.core.sql.dialect import Convert, Dialect
@@ -80,6 +87,27 @@ def objects(target: type[Any], names: Sequence[str], outputs: Sequence[Output], 
             ) from None
 
     return build
+
+
+def first_of(results: list[Any]) -> Any:
+    """The first result, or None."""
+    return results[0] if results else None
+
+
+def one_of(name: str, results: list[Any]) -> Any:
+    """The only result. Raises NoResultFound and MultipleResultsFound, about `name`."""
+    if not results:
+        raise NoResultFound(f"one {name} was asked for", found="none", remedy="use first() where none is fine")
+    if len(results) > 1:
+        raise MultipleResultsFound(
+            f"one {name} was asked for", found="several", remedy="filter further, or use first()"
+        )
+    return results[0]
+
+
+def scalar_of(results: list[Any]) -> Any:
+    """The first value of the first result, or None."""
+    return results[0][0] if results else None
 
 
 def reader(output: Output, dialect: Dialect) -> Convert | None:

@@ -15,9 +15,17 @@ import pytest
 
 from ff_storage.core.context import tenant_scope
 from ff_storage.core.database.sync import SQL
-from ff_storage.core.errors import ConfigurationError, StorageError, TenantNotConfigured
+from ff_storage.core.errors import (
+    ConfigurationError,
+    InvalidValueError,
+    MultipleResultsFound,
+    NoResultFound,
+    StorageError,
+    TenantNotConfigured,
+)
 from ff_storage.core.history.strategy import strategy_of
 from ff_storage.core.model import PydanticModel
+from ff_storage.core.query import Query, bulk_insert, func
 from ff_storage.core.query.bulk import ChunkResult
 from ff_storage.core.repository import PydanticRepository, SyncRepository
 from ff_storage.core.sql.dialect import Capability
@@ -165,6 +173,35 @@ class SyncRepositoryConformance(Conformance):
         with tenant_scope(tenant_ids=[ACME, BETA]):
             assert repo.get(created.id) == created
 
+    async def test_queries_run_on_it(self, db: SQL) -> None:
+        notes = SyncRepository(Note, db, ACME)
+        notes.create_many([Note(title=title, stars=stars) for title, stars in (("a", 1), ("b", 2), ("c", 2))])
+        gone = notes.create(Note(title="d", stars=5))
+        notes.delete(gone.id)
+        query = Query(Note).filter(Note.stars > 1).order_by("title").on(db)
+        assert [note.title for note in query.execute(ACME)] == ["b", "c"]
+        assert query.execute(BETA) == []
+        assert (query.count(ACME), query.exists(ACME), query.exists(BETA)) == (2, True, False)
+        assert query.first(ACME) == query.execute(tenant_ids=[ACME, BETA])[0]
+        assert query.first(BETA) is None
+        with pytest.raises(MultipleResultsFound):
+            query.one(ACME)
+        with pytest.raises(NoResultFound):
+            query.one(BETA)
+        with pytest.raises(InvalidValueError):
+            query.scalar(ACME)
+        with pytest.raises(TenantNotConfigured):
+            query.execute()
+        groups = Query(Note).select(Note.stars, func.count()).group_by(Note.stars).order_by(Note.stars).on(db)
+        assert groups.execute(ACME) == [(1, 1), (2, 2)]
+        assert Query(Note).include_deleted().select(func.max(Note.stars)).on(db).scalar(ACME) == 5
+        assert Query(Note).filter(Note.title == "a").on(db).one(ACME).stars == 1
+        with pytest.raises(ZeroDivisionError), db.transaction():
+            notes.create(Note(title="e", stars=9))
+            assert query.count(ACME) == 3
+            raise ZeroDivisionError
+        assert query.count(ACME) == 2
+
     async def test_sides_are_not_confused(self, pool: Any, db: SQL) -> None:
         wrong: Any = pool
         with pytest.raises(ConfigurationError, match="PydanticRepository"):
@@ -172,6 +209,14 @@ class SyncRepositoryConformance(Conformance):
         wrong = db
         with pytest.raises(ConfigurationError, match="SyncRepository"):
             PydanticRepository(Note, wrong)
+        with pytest.raises(ConfigurationError, match=r"query\.on\(db\)"):
+            await Query(Product).execute(wrong)
+        with pytest.raises(ConfigurationError, match="create_many"):
+            await bulk_insert(Product, [Product(name="a")], wrong)
+        wrong = pool
+        with pytest.raises(ConfigurationError, match=r"await query\.execute"):
+            Query(Product).on(wrong)
+        assert SyncRepository(Product, db).count() == 0
 
 
 def _random_call(source: random.Random, keys: list[uuid.UUID]) -> Call:
