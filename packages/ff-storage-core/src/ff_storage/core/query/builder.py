@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import AbstractAsyncContextManager
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 
 from ff_storage.core.context import TenantScope
@@ -27,6 +26,7 @@ from ff_storage.core.query.results import (
     target_names,
     tuples,
 )
+from ff_storage.core.query.streams import QueryStream
 from ff_storage.core.query.sync import SyncQuery
 from ff_storage.core.sql.compiled import remember
 from ff_storage.core.sql.expressions import (
@@ -290,7 +290,7 @@ class Query(Generic[R]):
         if type(batch) is not int or batch < 1:
             raise InvalidValueError("batch must be a positive int", found=ascii(batch)[:100])
         executor, prepared, parameters = self._ready("rows", connection or db, tenant_id, tenant_ids)
-        return _Stream(executor, prepared, parameters, batch)
+        return QueryStream(executor, prepared, parameters, batch)
 
     def on(self, db: SQL) -> SyncQuery[R]:
         """The query on a synchronous database: `query.on(db).execute()`."""
@@ -477,46 +477,3 @@ async def _one(name: str, executor: Executor, prepared: Prepared, parameters: li
 
 async def _scalar(executor: Executor, prepared: Prepared, parameters: list[Any]) -> Any:
     return scalar_of(prepared.build(await executor.fetch(prepared.text, parameters)))
-
-
-class _Stream(AbstractAsyncContextManager[AsyncIterator[Any]]):
-    """The context of a stream: it opens the cursor on entry and closes it on exit."""
-
-    __slots__ = ("_batches", "_build", "_results")
-
-    def __init__(self, executor: Executor, prepared: Prepared, parameters: list[Any], batch: int) -> None:
-        self._batches = executor.stream_rows(prepared.text, parameters, batch)
-        self._build = prepared.build
-        self._results: _Results | None = None
-
-    async def __aenter__(self) -> AsyncIterator[Any]:
-        self._results = _Results(await self._batches.__aenter__(), self._build)
-        return self._results
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        if self._results is not None:
-            self._results.end()
-        return await self._batches.__aexit__(kind, error, trace)
-
-
-class _Results(AsyncIterator[Any]):
-    """Results one by one out of batches of rows. No async generator, so an early `break` leaves nothing behind."""
-
-    __slots__ = ("_batches", "_build", "_ready")
-
-    def __init__(self, batches: AsyncIterator[list[tuple[Any, ...]]], build: Build) -> None:
-        self._batches = batches
-        self._build = build
-        self._ready: list[Any] = []
-
-    async def __anext__(self) -> Any:
-        while not self._ready:
-            self._ready = self._build(await anext(self._batches))
-            self._ready.reverse()
-        return self._ready.pop()
-
-    def end(self) -> None:
-        """Forget what was fetched and not read: a stream gives nothing after its block."""
-        self._ready.clear()
