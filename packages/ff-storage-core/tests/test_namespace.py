@@ -105,6 +105,27 @@ def test_a_portion_in_the_working_directory_keeps_its_place(tmp_path: Path) -> N
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
 
 
+def test_the_published_path_of_the_databases_gives_the_flat_names() -> None:
+    import ff_storage.db
+    import ff_storage.db.sql
+
+    assert set(ff_storage.db.__all__) <= set(_flat.__all__)
+    assert ff_storage.db.SQL is ff_storage.SQL is ff_storage.db.sql.SQL
+    assert set(dir(ff_storage.db)) >= {"SQL"}
+    with pytest.raises(AttributeError, match="no attribute 'SQLite3'"):
+        ff_storage.db.SQLite3  # noqa: B018
+    assert modules_after("import ff_storage; before = set(sys.modules); import ff_storage.db") == {"ff_storage.db"}
+
+
+def test_a_published_database_of_a_missing_part_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ff_storage.db
+
+    monkeypatch.setitem(_flat._HOME, "Postgres", "ff_storage.nowhere")
+    monkeypatch.delitem(vars(ff_storage.db), "Postgres", raising=False)
+    with pytest.raises(MissingDistributionError, match="pip install ff-storage-nowhere"):
+        exec("from ff_storage.db import Postgres")
+
+
 def test_the_version_is_the_distributions() -> None:
     from importlib.metadata import version
 

@@ -394,10 +394,12 @@ class SyncConnectionTests(SyncTests):
             with pytest.raises(PoolClosed, match="connect"):
                 attempt()
         assert not db.is_connected()
+        assert db.get_open_connections() == 0
         db.close_connection()
         with db as same:
             assert same is db
             assert db.is_connected()
+            assert db.get_open_connections() == 1
             db.connect()
             assert db.read_query("SELECT 1 AS one") == [{"one": 1}]
         assert not db.is_connected()
@@ -532,6 +534,7 @@ class SharedSyncTests(SyncTests):
 
         with ThreadPoolExecutor(8) as threads:
             assert len([*threads.map(work, codes, timeout=4 * HANG)]) == len(codes)
+        assert 1 <= shared.get_open_connections() <= 3
         assert self.codes(shared) == sorted(codes)
 
     @connections(2)

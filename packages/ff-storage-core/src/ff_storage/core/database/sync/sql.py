@@ -152,6 +152,10 @@ class SQL(ABC):
         """Whether it is open, in this process; the server may have gone all the same."""
         return self._store is not None and self._store.is_open and not self._store.is_foreign
 
+    def get_open_connections(self) -> int:
+        """The number of its connections that are open, or being opened."""
+        return self._store.count if self._store is not None and self.is_connected() else 0
+
     def get_connection(self) -> Self:
         """Another object with the same settings, connected: for another thread, or a second transaction."""
         twin = copy.copy(self)
