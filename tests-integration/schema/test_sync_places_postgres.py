@@ -12,6 +12,7 @@ import servers
 from ff_storage import Postgres as SyncPostgres
 from ff_storage.core.database import Pool, open_pool
 from ff_storage.core.errors import ConfigurationError, SchemaDifference, SchemaError, SerializationFailure
+from ff_storage.core.facts import Fact
 from ff_storage.core.model import Field, PydanticModel
 from ff_storage.core.program import Fetch, Program
 from ff_storage.core.tables import Action, Column, ForeignKey, Index, Table
@@ -206,6 +207,11 @@ WORDED = Table(
 )
 
 
+async def facts_of(pool: Pool, *tables: Table) -> frozenset[Fact]:
+    backend = pool.dialect.schema()
+    return await pool.run(backend.pinned(backend.current(tables)), atomic=True)
+
+
 @pytest.mark.parametrize("when", ["before", "behind"])
 async def test_no_setting_changes_what_is_compared(pg: Pool, when: str) -> None:
     """Created by one session and compared by another, whose settings print and read literals otherwise."""
@@ -219,7 +225,9 @@ async def test_no_setting_changes_what_is_compared(pg: Pool, when: str) -> None:
         assert await hostile.fetch_val("SELECT current_setting('TimeZone')") == "Asia/Tokyo"
         assert (await AsyncSchemaManager(hostile).sync_schema([WORDED, *TABLES]) > 0) is (when == "before")
         assert await AsyncSchemaManager(hostile).sync_schema([WORDED, *TABLES]) == 0
+        facts = await facts_of(hostile, WORDED)
     assert await AsyncSchemaManager(pg).sync_schema([WORDED, *TABLES]) == 0
+    assert await facts_of(pg, WORDED) == facts
     await pg.execute('INSERT INTO worded ("order") VALUES (1)')
     row = await pg.fetch_one("SELECT at, day, raw, text, list, double FROM worded")
     assert row == {

@@ -281,6 +281,8 @@ def test_a_cycle_is_closed_behind_the_tables(plain: Any, backend: PostgresSchema
         [table(column("a"), checks=(SqlCheck("k", "a > 0"), SqlCheck("k", "a > 1")))],
         [table(column("a"), indexes=(Index("i", ("b",)),))],
         [table(column("a"), key=("b",))],
+        [table(column("a"), indexes=(Index("i" * 64, ("a",)),))],
+        [table(column("ä" * 32))],
         [table(column("a"), checks=(RangeCheck("k", "b", ">", 1),))],
         [table(column("a"), checks=(RangeCheck("k", "a", ">", "x"),))],
         [table(column("a", types.Text(3)), checks=(ChoiceCheck("k", "a", ("abcd",)),))],

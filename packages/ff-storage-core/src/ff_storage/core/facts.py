@@ -19,12 +19,13 @@ class Fact:
     | object | properties | name |
     |---|---|---|
     | `table` | `kind`, and the engine's own options | empty |
-    | `column` | `type`, `nullable`, `default`, `generated`, `collation` | the column |
+    | `column` | `type`, `nullable`, `default`, `generated`, `collation`, `identity` | the column |
     | `primary_key` | `columns`, `name` | empty |
     | `unique` | `columns` | the constraint |
     | `foreign_key` | `definition`: columns, target and actions | the constraint |
-    | `check` | `expression` | the constraint, empty without a name |
-    | `index` | `table`, `columns`, `unique`, `predicate` | the index |
+    | `check` | `expression`, `state` | the constraint, empty without a name |
+    | `exclusion` | `definition` | the constraint |
+    | `index` | `table`, `columns`, `unique`, `predicate`, `method`, `include`, `nulls`, `state` | the index |
     """
 
     schema: str

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 from ff_storage.core.errors import ConfigurationError, QueryError
 from ff_storage.core.facts import Fact
 from ff_storage.core.program import Fetch, Program, Row
-from ff_storage.core.tables import ForeignKey, Table
+from ff_storage.core.tables import MAX_IDENTIFIER, ForeignKey, Table
 from ff_storage.postgres import ddl
 from ff_storage.postgres.introspect import Reading, declared_references, read_facts
 from ff_storage.postgres.scratch import Session, batches, facts_of, facts_of_texts, read_session
@@ -72,6 +72,7 @@ class PostgresSchema:
             constraints: dict[tuple[str | None, str], str] = {}
             for constraint in (*table.checks, *table.foreign_keys):
                 _claim(constraints, (None, constraint.name), f"a constraint {constraint.name} of {table.full_name}")
+            _short(table)
             _known(table)
             self.create_table(table)
 
@@ -253,6 +254,18 @@ def _no_two_of_one_table(tables: Sequence[Table], session: Session) -> None:
             raise ConfigurationError(
                 f"two descriptions are of one table, {session.schema_of(table)}.{table.name}",
                 remedy="leave out the schema in both, or name it in both",
+            )
+
+
+def _short(table: Table) -> None:
+    """Refuse names that the server would cut."""
+    things = (*table.columns, *table.indexes, *table.checks, *table.foreign_keys)
+    for name in (table.schema or "", table.name, *(thing.name for thing in things)):
+        if len(name.encode()) > MAX_IDENTIFIER:
+            raise ConfigurationError(
+                f"{table.full_name} has a name of more than {MAX_IDENTIFIER} bytes, which PostgreSQL cuts",
+                found=ascii(name[:100]),
+                remedy="choose a shorter one",
             )
 
 

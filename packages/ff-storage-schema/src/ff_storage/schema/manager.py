@@ -126,7 +126,7 @@ class AsyncSchemaManager(_Manager):
         allow_destructive: bool = False,  # noqa: ARG002  # published; later releases have changes that it allows
         dry_run: bool = False,
     ) -> int:
-        """Create the missing tables, with all their constraints, and the missing indexes; the number of statements.
+        """Create the missing schemas, tables with all their constraints, and indexes; the number of statements.
 
         `models` are PydanticModel classes, or table descriptions; tables of no model are left alone. A run is one
         transaction, and one at a time: of several that start together, one creates and the others find nothing to do
