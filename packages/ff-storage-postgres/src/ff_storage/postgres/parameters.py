@@ -6,21 +6,25 @@ there, and refuses what does not fit. A dict is sent as JSON.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Final
 
 import orjson
 
 from ff_storage.core.errors import InvalidValueError
 
+_COMMENT: Final = functools.reduce(lambda inner, _: rf"/\*(?:[^*/]|\*(?!/)|/(?!\*)|{inner})*+\*/", range(5), r"(?!)")
+"""A comment, with others in it five deep: in PostgreSQL they nest."""
+
 TOKEN: Final = re.compile(
-    r"""
+    rf"""
       \b[eE]'(?:[^'\\]|''|\\.)*'                          # literals with escapes
     | '(?:[^']|'')*' | "(?:[^"]|"")*"                     # literals and quoted names
-    | \$(?P<tag>[A-Za-z_\u0080-\uffff]*)\$.*?\$(?P=tag)\$ # dollar-quoted literals
-    | --[^\n]* | /\*.*?(?:\*/|\Z)                         # comments
+    | (?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$ # dollar-quoted literals
+    | --[^\n]* | {_COMMENT} | /\*.*\Z                    # comments
     | (?<![\w$])\$(?P<number>\d+)                         # placeholders
     | (?P<foreign>%s|%\([A-Za-z_]\w*\)s|\?(?![|&?\-#]))   # another driver's; ? may be an operator of jsonb
     """,
@@ -28,7 +32,7 @@ TOKEN: Final = re.compile(
 )
 
 
-@lru_cache(1024)
+@functools.lru_cache(1024)
 def placeholders(text: str) -> int:
     """The highest `$n` of a statement, apart from those within literals and comments.
 
@@ -49,10 +53,15 @@ def placeholders(text: str) -> int:
             found=", ".join(dict.fromkeys(foreign)),
             remedy="write WHERE a = $1 AND b = $2, and pass the values in that order",
         )
-    missing = {*range(1, max(numbers, default=0) + 1)} - numbers
-    if missing:
-        raise InvalidValueError(f"the statement names no ${min(missing)}", found=f"${max(numbers)}")
-    return max(numbers, default=0)
+    last = max(numbers, default=0)
+    if last != len(numbers):
+        missing = next(number for number in itertools.count(1) if number not in numbers)
+        raise InvalidValueError(
+            f"the statement names no ${missing}",
+            found=f"${last}"[:20],
+            remedy="number the placeholders from $1 on, without a gap",
+        )
+    return last
 
 
 def lone_mark(text: str, position: int) -> list[str]:
@@ -62,14 +71,20 @@ def lone_mark(text: str, position: int) -> list[str]:
 
 
 def bind(text: str, arguments: Sequence[Any]) -> Sequence[Any]:
-    """The parameters for `text`. A mapping alone binds its values in their order.
+    """The parameters for `text`. A mapping alone binds its values in their order, but for one placeholder it is JSON.
 
     Raises InvalidValueError when the count differs, and for another driver's placeholders.
     """
     expected = placeholders(text)
-    if len(arguments) == 1 and isinstance(arguments[0], Mapping) and (expected != 1 or len(arguments[0]) == 1):
-        mapping: Mapping[Any, Any] = arguments[0]  # pyright: ignore[reportUnknownVariableType]
-        arguments = [*mapping.values()]
+    if len(arguments) == 1 and isinstance(arguments[0], Mapping):
+        mapping: Mapping[Any, Any] = arguments[0]
+        if expected != 1:
+            arguments = [*mapping.values()]
+        elif len(mapping) == 1:
+            raise InvalidValueError(
+                "a dict of one key for one placeholder may be meant as JSON or as the value in it",
+                remedy="pass json.dumps(…), or the value alone",
+            )
     if len(arguments) != expected:
         raise InvalidValueError(
             f"the statement has {expected} placeholders ($1, …)",
