@@ -104,8 +104,10 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def quickstart(session: nox.Session) -> None:
-    """Run the main job on SQLite: `nox -s quickstart -- --help` shows its options."""
-    install(session, editable=["ff-storage-core", "ff-storage-sqlite", "ff-storage-schema"])
+    """Run the main job on SQLite, or on the database of `nox -s quickstart -- --url postgresql://…`."""
+    asked = " ".join(session.posargs)
+    engines = ["sqlite", *(["postgres"] if "postgres" in asked else [])]
+    install(session, editable=["ff-storage-core", "ff-storage-schema", *(f"ff-storage-{name}" for name in engines)])
     session.run("python", "examples/quickstart/main.py", *session.posargs)
 
 

@@ -3,6 +3,7 @@
     python main.py                        the 15th of each month, into ./quickstart.db
     python main.py --all                  all 336,776 flights of 2013, downloaded once
     python main.py --url sqlite://:memory:
+    python main.py --url postgresql://user:password@localhost/flights
 
 Read it from `main` at the end; what is printed is in `show.py`, what is read from files in `source.py`.
 """
