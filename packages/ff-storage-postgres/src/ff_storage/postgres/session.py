@@ -15,7 +15,7 @@ COLLATIONS: Final = (
 """The collations of the server, of which the dialect learns."""
 
 _WORDS: Final = """
-    all and any array as asc between by case cast desc distinct else end except exists filter from group having in
+    all and any array as asc between by case cast conflict desc distinct else end except exists filter from group having in
     intersect is lateral like limit not null offset on or order over partition returning row select set some then
     union using values when where with within
 """
@@ -36,7 +36,7 @@ _ROWS_ONLY: Final = re.compile(r"\s*(?:SELECT|VALUES|INSERT|UPDATE|DELETE|WITH)\
 
 _CALL: Final = re.compile(r"([A-Za-z_\u0080-\uffff][\w$]*)\s*\(")
 
-_INSERTED: Final = re.compile(r"\bINTO\s+[\w.$\u0080-\uffff' ]+?\(", re.IGNORECASE)
+_INSERTED: Final = re.compile(r"\bINTO\s+[\w$]+(?:\s*\.\s*[\w$]+)*\s*\(", re.IGNORECASE)
 
 
 @lru_cache(1024)
@@ -53,5 +53,7 @@ def leaves_session(text: str) -> bool:
 
 
 def _emptied(token: re.Match[str]) -> str:
-    """A quoted name as a name that no function of ours has; nothing for a literal, a comment and a placeholder."""
+    """A quoted name as a name that no function of ours has, a comment as a space, all else as a literal."""
+    if token[0].startswith(("--", "/*")):
+        return " "
     return " quoted_name " if token[0].startswith('"') else " '' "
