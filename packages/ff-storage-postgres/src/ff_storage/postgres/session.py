@@ -15,9 +15,9 @@ COLLATIONS: Final = (
 """The collations of the server, of which the dialect learns."""
 
 _WORDS: Final = """
-    all and any array as asc between by case cast conflict desc distinct else end except exists filter from group having in
-    intersect is lateral like limit not null offset on or order over partition returning row select set some then
-    union using values when where with within
+    all and any array as asc between by case cast conflict desc distinct else end except exists filter from group
+    having in intersect is lateral like limit not null offset on or order over partition returning row select set some
+    then union using values when where with within
 """
 
 _STATELESS: Final = """
