@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import stat
 import time
 
 from faults.engines import Engine, ServerEngine
@@ -134,3 +137,57 @@ async def test_f08_a_half_open_link_does_not_store_half(server_engine: ServerEng
         proxy.heal()
         await ok_set(server_engine, pool)
         assert 1 not in server_engine.stored()
+
+
+def told(port: int) -> list[dict[str, int]]:
+    """What the system was told of each link of this process to a port, whoever opened it; no Linux, fewer words."""
+    words = ("SO_KEEPALIVE", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
+    found: list[dict[str, int]] = []
+    for number in range(3, 256):
+        if not is_link(number, port):
+            continue
+        with socket.socket(fileno=os.dup(number)) as link:
+            found.append(
+                {
+                    word: link.getsockopt(
+                        socket.SOL_SOCKET if word.startswith("SO") else socket.IPPROTO_TCP, getattr(socket, word)
+                    )
+                    for word in words
+                    if hasattr(socket, word)
+                }
+            )
+    return found
+
+
+def is_link(number: int, port: int) -> bool:
+    """Whether an open file of this process is a TCP link to a port."""
+    try:
+        if not stat.S_ISSOCK(os.fstat(number).st_mode):
+            return False
+        with socket.socket(fileno=os.dup(number)) as link:
+            return link.family == socket.AF_INET and link.getpeername()[1] == port
+    except OSError:  # not open, or listening
+        return False
+
+
+async def test_f08_a_link_at_rest_is_asked_for_a_sign_of_life_as_configured(server_engine: ServerEngine) -> None:
+    """What the system is told; to see what it then does, packets would have to get lost."""
+    expected = {
+        "SO_KEEPALIVE": 1,
+        "TCP_KEEPIDLE": 9,
+        "TCP_KEEPINTVL": 3,
+        "TCP_KEEPCNT": 3,
+        "TCP_USER_TIMEOUT": 18_000,
+    }
+    async with server_engine.pool(keepalive=9) as pool:
+        await store(pool)
+        (found,) = told(server_engine.port)
+        assert found == {word: value for word, value in expected.items() if word in found}
+    with server_engine.sync(keepalive=9.0):
+        (found,) = told(server_engine.port)
+        assert found == {word: value for word, value in expected.items() if word in found}
+    async with server_engine.pool(keepalive=None) as pool:
+        await store(pool)
+        assert [found["SO_KEEPALIVE"] for found in told(server_engine.port)] == [0]
+    with server_engine.sync(keepalive=None):
+        assert [found["SO_KEEPALIVE"] for found in told(server_engine.port)] == [0]

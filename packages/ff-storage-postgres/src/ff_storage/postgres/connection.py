@@ -22,6 +22,7 @@ from ff_storage.core.errors import ConnectionFailure, ConnectionLost, InvalidVal
 from ff_storage.core.program import Row, Target
 from ff_storage.postgres import errors
 from ff_storage.postgres.address import Address
+from ff_storage.postgres.keepalive import keep_alive
 from ff_storage.postgres.redaction import redact, redact_refusal, without_frames, without_values
 from ff_storage.postgres.session import leaves_session
 from ff_storage.postgres.values import plain_uuid
@@ -54,7 +55,13 @@ class PostgresConnection:
 
     @classmethod
     async def open(
-        cls, address: Address, tls: ssl.SSLContext | None, *, shared: bool, statement_cache_size: int
+        cls,
+        address: Address,
+        tls: ssl.SSLContext | None,
+        *,
+        shared: bool,
+        statement_cache_size: int,
+        keepalive: float | None = None,
     ) -> PostgresConnection:
         """Connect. `shared`: a pooler lends the server's sessions for a transaction, so they have no state of ours."""
         password = address.password
@@ -74,6 +81,9 @@ class PostgresConnection:
             raise _refused(error, address) from without_frames(error)
         except BaseException as error:  # noqa: BLE001 - the very same goes on
             raise without_frames(error)  # noqa: B904 - as above
+        sock = driver._transport.get_extra_info("socket")
+        if sock is not None:
+            keep_alive(sock, keepalive)
         return cls(driver, shared=shared)
 
     @property

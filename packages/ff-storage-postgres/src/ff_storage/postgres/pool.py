@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final
 
 from ff_storage.core.database import Connection, IsolationLevel, Pool, PoolSettings
 from ff_storage.core.database.executor import Bind
+from ff_storage.core.database.settings import check_limit
 from ff_storage.core.errors import ConfigurationError, nearest
 from ff_storage.postgres import parameters
 from ff_storage.postgres.address import address, flag, from_text, is_local, parse_url
@@ -36,7 +37,8 @@ class PostgresPool(Pool):
     `ssl` (True, False, an `ssl.SSLContext` or a mode) or libpq's `sslmode`, `sslrootcert`, `sslcert` and `sslkey` say
     otherwise. `pgbouncer=True` keeps away from everything that a pooler in transaction mode breaks: prepared
     statements that outlive a transaction, and session state. `uuid="driver"` leaves results' UUIDs as asyncpg makes
-    them, which is faster; some serializers refuse them. The limits are those of `PoolSettings`, in seconds.
+    them, which is faster; some serializers refuse them. A link of which nothing is heard is asked for a sign of life
+    after `keepalive` seconds, and given up after twice that. The limits are those of `PoolSettings`, in seconds.
 
     `replicas` are the URLs of streaming standbys, which serve reads outside transactions; `pool.session()` lets a
     caller read what it wrote. What such a URL leaves out (user, password, database, TLS) is the primary's, and so are
@@ -70,6 +72,7 @@ class PostgresPool(Pool):
         sslcert: str | None = None,
         sslkey: str | None = None,
         application_name: str = "ff-storage",
+        keepalive: float | None = 30.0,
         statement_cache_size: int = 500,
         pgbouncer: bool = False,
         uuid: str = "python",
@@ -109,6 +112,8 @@ class PostgresPool(Pool):
             raise ConfigurationError("uuid must be 'python' or 'driver'", found=ascii(uuid)[:60])
         if type(statement_cache_size) is not int or statement_cache_size < 0:
             raise ConfigurationError("statement_cache_size must be 0 or more", found=ascii(statement_cache_size)[:60])
+        check_limit("keepalive", keepalive)
+        self._keepalive = keepalive
         self._tls: SSLContext | None = None
         self._pgbouncer = flag("pgbouncer", pgbouncer)
         self._statement_cache_size = statement_cache_size
@@ -162,7 +167,11 @@ class PostgresPool(Pool):
         if self._tls is None:
             self._tls = self._address.tls.make_context()  # reads the authorities' file: once a pool
         connection = await PostgresConnection.open(
-            self._address, self._tls, shared=self._pgbouncer, statement_cache_size=self._statement_cache_size
+            self._address,
+            self._tls,
+            shared=self._pgbouncer,
+            statement_cache_size=self._statement_cache_size,
+            keepalive=self._keepalive,
         )
         if self._dialect.server_version is None:
             try:

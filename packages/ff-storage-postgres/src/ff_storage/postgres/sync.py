@@ -40,9 +40,9 @@ class Postgres(SQL):
     """A database on a PostgreSQL server, 13 to 18, through psycopg.
 
     Raw statements take `%s` and `%(name)s`. Connecting never creates a database.
-    TLS is that of `PostgresPool`, and so is `pgbouncer=True`. Times are in seconds: `query_timeout` bounds a statement,
-    `idle_timeout` a transaction in which nothing happens; the server ends both. The other limits are those of
-    `StoreSettings`, and matter for a `pool_size` above one.
+    TLS is that of `PostgresPool`, and so are `pgbouncer=True` and `keepalive`. Times are in seconds: `query_timeout`
+    bounds a statement, `idle_timeout` a transaction in which nothing happens; the server ends both. The other limits
+    are those of `StoreSettings`, and matter for a `pool_size` above one.
     """
 
     default_isolation: ClassVar[IsolationLevel] = IsolationLevel.READ_COMMITTED
@@ -68,6 +68,7 @@ class Postgres(SQL):
         sslcert: str | None = None,
         sslkey: str | None = None,
         application_name: str = "ff-storage",
+        keepalive: float | None = 30.0,
         pgbouncer: bool = False,
         logger: logging.Logger | None = None,
         **published: Any,
@@ -91,6 +92,7 @@ class Postgres(SQL):
             application_name=application_name,
         )
         check_limit("connect_timeout", connect_timeout)
+        check_limit("keepalive", keepalive)
         self._pgbouncer = flag("pgbouncer", pgbouncer)
         limits = {
             "statement_timeout": _milliseconds("query_timeout", query_timeout),
@@ -98,7 +100,10 @@ class Postgres(SQL):
         }
         # A pooler refuses settings of a session.
         self._libpq = libpq_keywords(
-            self._address, connect_timeout=connect_timeout, settings={} if self._pgbouncer else limits
+            self._address,
+            connect_timeout=connect_timeout,
+            keepalive=keepalive,
+            settings={} if self._pgbouncer else limits,
         )
         self._dialect = PostgresDialect()
 

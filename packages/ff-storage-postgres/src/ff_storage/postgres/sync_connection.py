@@ -27,6 +27,7 @@ from ff_storage.core.errors import (
 from ff_storage.core.program import Row, Target
 from ff_storage.postgres import errors
 from ff_storage.postgres.address import Address, Tls
+from ff_storage.postgres.keepalive import libpq_probes
 from ff_storage.postgres.redaction import redact_refusal, without_frames, without_values
 from ff_storage.postgres.session import leaves_session
 from ff_storage.postgres.sync_adapters import adapt_compiled, adapt_raw
@@ -41,9 +42,6 @@ _IDLE: Final = pq.TransactionStatus.IDLE
 _UNKNOWN: Final = pq.TransactionStatus.UNKNOWN
 
 _CHANGED_RESULT: Final = "cached plan must not change result type"
-
-_KEEPALIVE: Final = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
-"""A server that vanished is noticed within a minute, in seconds and probes."""
 
 
 class _OneStatement(psycopg.RawCursor[Any]):
@@ -326,7 +324,9 @@ def _cause(error: Exception) -> Exception | None:
     return None if isinstance(error, UnicodeEncodeError) else error
 
 
-def libpq_keywords(address: Address, *, connect_timeout: float | None, settings: Mapping[str, str]) -> dict[str, Any]:
+def libpq_keywords(
+    address: Address, *, connect_timeout: float | None, keepalive: float | None, settings: Mapping[str, str]
+) -> dict[str, Any]:
     """What libpq is told of an address, but its password; `settings` are the session's."""
     found: dict[str, Any] = {
         "host": address.host,
@@ -338,7 +338,7 @@ def libpq_keywords(address: Address, *, connect_timeout: float | None, settings:
         "connect_timeout": None if connect_timeout is None else max(2, round(connect_timeout)),
         "client_encoding": "UTF8",
         "gssencmode": "disable",
-        **_KEEPALIVE,
+        **libpq_probes(keepalive),
         **_tls(address.tls),
     }
     if settings:
