@@ -9,10 +9,21 @@ from types import ModuleType
 import pytest
 
 from ff_storage.core.plugins import registry
-from ff_storage.testing import PoolConformance, QueryConformance, RepositoryConformance, ValuesConformance
+from ff_storage.testing import (
+    PoolConformance,
+    QueryConformance,
+    RepositoryConformance,
+    SyncConformance,
+    SyncRepositoryConformance,
+    ValuesConformance,
+)
 
 PACKAGES = Path(__file__).parents[2] / "packages"
-KIT = (PoolConformance, QueryConformance, RepositoryConformance, ValuesConformance)
+KIT = {
+    "test_conformance.py": (PoolConformance, QueryConformance, RepositoryConformance, ValuesConformance),
+    "test_sync_conformance.py": (SyncConformance, SyncRepositoryConformance),
+}
+"""Where a part's tests run the classes of the kit."""
 
 
 def dialects() -> dict[str, str]:
@@ -38,11 +49,12 @@ def test_sqlite_is_among_the_dialects() -> None:
     assert dialects()["sqlite"] == "ff-storage-sqlite"
 
 
+@pytest.mark.parametrize("file", KIT)
 @pytest.mark.parametrize("name", sorted(dialects()))
-def test_the_dialect_runs_every_class_of_the_kit(name: str) -> None:
-    path = PACKAGES / dialects()[name] / "tests" / "test_conformance.py"
+def test_the_dialect_runs_every_class_of_the_kit(name: str, file: str) -> None:
+    path = PACKAGES / dialects()[name] / "tests" / file
     assert path.exists(), f"{name} has no {path.relative_to(PACKAGES)}"
     module = load(path)
     classes = [each for each in vars(module).values() if isinstance(each, type) and each.__name__.startswith("Test")]
-    untested = [each.__name__ for each in KIT if not any(issubclass(cls, each) for cls in classes)]
+    untested = [each.__name__ for each in KIT[file] if not any(issubclass(cls, each) for cls in classes)]
     assert untested == []
