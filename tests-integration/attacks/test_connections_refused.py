@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
+import pickle
 import socket
 import ssl
 import threading
@@ -24,7 +26,7 @@ import pytest
 
 import servers
 from attacks.oracle import everything_about
-from ff_storage import Postgres, open_pool
+from ff_storage import HealthChecker, MetricsCollector, PoolSettings, Postgres, PostgresPool, open_pool
 from ff_storage.core.errors import (
     AuthenticationFailed,
     ConfigurationError,
@@ -366,9 +368,64 @@ def test_a_wrong_url(way: Way, wrong: str) -> None:
     ids=str,
 )  # fmt: skip
 def test_a_wrong_option(way: Way, options: dict[str, Any]) -> None:
-    from ff_storage import PostgresPool
-
     made: Any = PostgresPool if way.kind == "pool" else Postgres
     with pytest.raises(ConfigurationError) as caught:
         made(**{"password": PASSWORD, **options})
     assert not any(form in str(caught.value) for form in FORMS)
+
+
+# --- what watches a pool, and what it is made of ---------------------------------------------------------------------
+
+
+def _shown(*things: Any) -> list[str]:
+    texts = [show(each) for each in things for show in (repr, str)]
+    for each in things:
+        texts.append(repr(getattr(each, "__dict__", "")))
+        for copied in (dataclasses.asdict, pickle.dumps):  # what holds a password refuses both
+            with contextlib.suppress(TypeError, AttributeError, pickle.PicklingError):
+                texts.append(repr(copied(each)))
+    return texts
+
+
+async def test_a89_what_watches_a_pool_tells_no_secret(
+    guarded: servers.Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Health, metrics and statistics, of a pool that is refused and of one that works, with values that are bound."""
+    caplog.set_level(logging.DEBUG)
+    collector, seen = MetricsCollector(), list[Any]()
+    for password in ("S3CR3T wrong", PASSWORD):
+        async with open_pool(at(guarded, password=password), min_size=0, acquire_timeout=0.5) as pool:
+            pool.observe(collector)
+            pool.observe(seen.append)
+            checker = HealthChecker()
+            checker.register_check("database", lambda pool=pool, checker=checker: checker.check_database_pool(pool))
+            report = await checker.run_all_checks()
+            assert (password == PASSWORD) == (await pool.check_health()).is_healthy
+            with contextlib.suppress(StorageError):
+                await pool.fetch_all("SELECT $1::text", PASSWORD)
+            with contextlib.suppress(StorageError):
+                await pool.fetch_all("SELECT $1::integer", PASSWORD)
+            with contextlib.suppress(StorageError):
+                await pool.fetch_all("SELECT $1::text::integer", PASSWORD)
+            shown = _shown(
+                report, *getattr(report, "results", ()), await pool.check_health(), pool.stats(), pool, checker,
+                collector, collector.get_query_statistics(), *seen,
+            )  # fmt: skip
+            assert not [text for text in [*shown, caplog.text] for form in FORMS if form in text]
+    assert seen
+
+
+def test_a89_settings_tell_no_secret() -> None:
+    environ = {"DB_HOST": "localhost", "DB_NAME": "shop", "DB_USER": "shop", "DB_PASSWORD": PASSWORD}
+    settings = PoolSettings.from_env(environ=environ)
+    pool: Any = PostgresPool.from_settings(settings)
+    database: Any = Postgres(**settings)
+    shown = _shown(settings, pool, database, pool._address, database._address, dict(settings))
+    assert not [text for text in shown for form in FORMS if form in text]
+    assert pool._address.password.reveal() == PASSWORD
+    bare = PoolSettings(max_size=7)
+    assert pickle.loads(pickle.dumps(bare)) == bare
+    for wrong in ({"DB_PORT": "S3CR3T"}, {"DB_MAX_SIZE": "0"}, {"DB_POOL_SIZE": "x"}, {"DB_HOST": "a,b"}):
+        with pytest.raises(ConfigurationError) as caught:
+            PostgresPool.from_settings(PoolSettings.from_env(environ={**environ, **wrong}))
+        assert PASSWORD not in everything_about(caught.value)

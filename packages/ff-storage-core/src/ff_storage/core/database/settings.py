@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, SupportsIndex
 
 from ff_storage.core.database import environment
 from ff_storage.core.errors import ConfigurationError
@@ -79,6 +79,11 @@ class PoolSettings:
         given = ["pool_size" if pooled and name == "max_size" else name for name in found]
         object.__setattr__(settings, "_given", tuple(given))
         return settings
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        if self.password is not None:
+            raise TypeError("settings with a password are not pickled; read them anew where they are needed")
+        return object.__reduce_ex__(self, protocol)
 
     def keys(self) -> list[str]:
         """The names of what was set."""
