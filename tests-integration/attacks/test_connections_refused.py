@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import dataclasses
 import logging
 import pickle
@@ -420,7 +421,8 @@ def test_a89_settings_tell_no_secret() -> None:
     settings = PoolSettings.from_env(environ=environ)
     pool: Any = PostgresPool.from_settings(settings)
     database: Any = Postgres(**settings)
-    shown = _shown(settings, pool, database, pool._address, database._address, dict(settings))
+    shown = [*_shown(settings, pool, database, pool._address, database._address), repr(dict(settings))]
+    assert copy.deepcopy(settings) == copy.copy(settings) == settings
     assert not [text for text in shown for form in FORMS if form in text]
     assert pool._address.password.reveal() == PASSWORD
     bare = PoolSettings(max_size=7)

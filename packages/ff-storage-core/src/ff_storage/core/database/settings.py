@@ -85,6 +85,12 @@ class PoolSettings:
             raise TypeError("settings with a password are not pickled; read them anew where they are needed")
         return object.__reduce_ex__(self, protocol)
 
+    def __copy__(self) -> Self:
+        return self  # it is frozen
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
     def keys(self) -> list[str]:
         """The names of what was set."""
         return [*self._given]
