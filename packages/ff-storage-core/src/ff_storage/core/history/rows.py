@@ -56,30 +56,45 @@ def written_columns(table: Table, values: Mapping[str, Any]) -> tuple[Column, ..
     return tuple(column for column in table.columns if column.attribute in values)
 
 
-def stamped(write: Write, values: Mapping[str, Any], tenant: Any) -> dict[str, Any]:
-    """The values of a new row, with the library's own columns filled in; `values` may hold more than the columns.
+class RowStamp:
+    """Makes the values of new rows out of those of models, with the library's own columns filled in."""
 
-    Raises InvalidValueError for a field without a value, as what was not validated may have.
-    """
-    table = write.table
-    known = table.by_attribute
-    try:
-        row = {attribute: values[attribute] for attribute in table.writable}
-    except KeyError as missing:
-        raise InvalidValueError(
-            f"a new {write.entity.name} has no value for {missing.args[0]}", remedy="set every required field"
-        ) from None
-    for attribute in (CREATED_AT, UPDATED_AT):
-        if attribute in known:
-            row[attribute] = write.now
-    for attribute in (CREATED_BY, UPDATED_BY):
-        if attribute in known:
-            row[attribute] = write.actor
-    if table.version is not None:
-        row[table.by_name[table.version].attribute] = 1
-    if table.tenant is not None:
-        row[table.by_name[table.tenant].attribute] = tenant
-    return row
+    __slots__ = ("_entity", "_given", "_own", "_tenant")
+
+    def __init__(self, write: Write) -> None:
+        table = write.table
+        known = table.by_attribute
+        self._entity = write.entity
+        self._own: dict[str, Any] = {name: write.now for name in (CREATED_AT, UPDATED_AT) if name in known}
+        self._own |= {name: write.actor for name in (CREATED_BY, UPDATED_BY) if name in known}
+        if table.version is not None:
+            self._own[table.by_name[table.version].attribute] = 1
+        self._tenant = table.by_name[table.tenant].attribute if table.tenant is not None else None
+        self._given = _given(table)
+
+    def __call__(self, values: Mapping[str, Any], tenant: Any) -> dict[str, Any]:
+        """The values of one row; those given may hold more than the columns.
+
+        Raises InvalidValueError for a field without a value, as what was not validated may have.
+        """
+        try:
+            row = {attribute: values[attribute] for attribute in self._given}
+        except KeyError as missing:
+            raise InvalidValueError(
+                f"a new {self._entity.name} has no value for {missing.args[0]}", remedy="set every required field"
+            ) from None
+        row.update(self._own)
+        if self._tenant is not None:
+            row[self._tenant] = tenant
+        return row
+
+
+@lru_cache(maxsize=1024)
+def _given(table: Table) -> tuple[str, ...]:
+    """The attributes whose values are the model's to give."""
+    own = {CREATED_AT, UPDATED_AT, CREATED_BY, UPDATED_BY}
+    own |= {table.by_name[name].attribute for name in (table.version, table.tenant) if name is not None}
+    return tuple(attribute for attribute in table.writable if attribute not in own)
 
 
 def touches(write: Write) -> dict[str, Any]:

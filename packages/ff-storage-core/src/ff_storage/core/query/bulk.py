@@ -7,7 +7,7 @@ forced and the engine's limits are checked all the same).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from ff_storage.core.context import TenantScope, utc_now
 from ff_storage.core.database.sync import SQL
 from ff_storage.core.errors import ConfigurationError, InvalidValueError, StorageError, UnknownFieldError
-from ff_storage.core.history.rows import managed, stamped
+from ff_storage.core.history.rows import RowStamp, managed
 from ff_storage.core.history.strategy import Write, strategy_of
 from ff_storage.core.history.streams import RowStream, Values
 from ff_storage.core.program import Program, Row
@@ -185,19 +185,17 @@ def insert_chunks(
 class RecordReader:
     """Takes a record apart into the values of its row, tenant and audit columns filled in."""
 
-    __slots__ = ("_defaults", "_managed", "_model", "_stamp", "_tenant", "_trusted", "_write")
+    __slots__ = ("_defaults", "_managed", "_model", "_row", "_stamp", "_tenant", "_trusted")
 
     def __init__(self, model: type[PydanticModel], write: Write, *, trusted: bool) -> None:
         table = write.table
         self._model = model
-        self._write = write
+        self._row = RowStamp(write)
         self._trusted = trusted
         self._managed = managed(table)
         self._defaults = [column.attribute for column in table.columns if column.default is not None]
-        self._tenant = table.by_name[table.tenant].attribute if table.tenant is not None else None
-        self._stamp: Callable[[Any], Any] = _no_tenant
-        if table.tenant is not None:
-            self._stamp = Stamp(write.entity, write.scope, write.dialect)
+        self._tenant = table.by_name[table.tenant].attribute if table.tenant is not None else ""
+        self._stamp = Stamp(write.entity, write.scope, write.dialect) if table.tenant is not None else None
 
     def __call__(self, record: Any) -> dict[str, Any]:
         """The row's values by attribute. Raises InvalidValueError, UnknownFieldError and TenantScopeError."""
@@ -209,7 +207,7 @@ class RecordReader:
                 )
             record = self._made(cast("Mapping[str, Any]", record))
         values = record.__dict__
-        row = stamped(self._write, values, self._stamp(None if self._tenant is None else values.get(self._tenant)))
+        row = self._row(values, self._stamp(values.get(self._tenant)) if self._stamp is not None else None)
         if self._trusted:
             row |= {name: values[name] for name in self._managed & record.__pydantic_fields_set__}
         else:
@@ -243,10 +241,6 @@ class RecordReader:
                 f"a new {self._model.__name__} sets {names}",
                 remedy="these are the library's to write; pass user_id=…, or trusted=True to keep stored values",
             )
-
-
-def _no_tenant(tenant: Any) -> Any:
-    return tenant
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[Sequence[T]]:
