@@ -13,6 +13,7 @@ from ff_storage.core.database import Connection
 from ff_storage.core.errors import (
     ConnectionFailure,
     ConnectionLost,
+    PoolClosed,
     PoolError,
     QueryError,
     SerializationFailure,
@@ -257,6 +258,14 @@ async def test_an_error_of_the_read_itself_is_raised(primary: Server, servers: l
 async def test_replicas_are_named_before_the_pool_is_connected(primary: Server, servers: list[Server]) -> None:
     with pytest.raises(PoolError):
         primary.serve_reads_from(servers[1:])
+
+
+async def test_a_pool_that_is_closed_reads_from_no_replica(servers: list[Server]) -> None:
+    async with servers[0] as primary:
+        pass
+    with pytest.raises(PoolClosed):
+        await primary.fetch(NAME, ())
+    assert [pool.state for pool in servers] == ["closed"] * 3
 
 
 async def test_closing_all_connections_closes_those_to_replicas(primary: Server) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import weakref
+from collections.abc import Sequence
 from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Self
@@ -32,7 +33,8 @@ class Life(Stock):
         """Open the pool with `min_size` connections, unless it is open. Raises ConnectionFailure and its kin.
 
         The first failure is raised at once. Once open, the pool repeats what may succeed a little later for as long as
-        callers wait; with `min_size=0` it is open at once, whether or not there is a server yet.
+        callers wait; with `min_size=0` it is open at once, whether or not there is a server yet. A replica that cannot
+        be reached is logged, and tried again later.
         """
         if self._state in (OPEN, FORKED):
             self.check_loop()
@@ -52,6 +54,7 @@ class Life(Stock):
                 self._waiting.append(first[-1])
             self._fill()
             members = [await future for future in first]
+            await self._connect_others()
         except BaseException:
             for future in first:
                 if not future.cancel() and not future.cancelled():
@@ -69,6 +72,8 @@ class Life(Stock):
         if self._state == FORKED:
             # Nothing of the parent's is touched; from here on the pool is this process's.
             self._state = NEW
+            for pool in self._others():
+                await pool.disconnect()
         if self._state in (NEW, CLOSED):
             return
         loop, closed = self._loop, self._closed
@@ -85,7 +90,7 @@ class Life(Stock):
                 if not future.done():
                     future.set_exception(self._refusal())
             self._waiting.clear()
-            self.close_all_connections()
+            self._forget_idle(terminate=False)
             for task in self._opening:
                 task.cancel()
             self._note_drained()
@@ -93,6 +98,8 @@ class Life(Stock):
             async with asyncio.timeout(timeout):
                 await asyncio.shield(closed)
                 await self.settle()
+                for pool in self._others():
+                    await pool.disconnect(None)
         except TimeoutError:
             logger.warning("%d connections were still in use when the pool was closed", len(self._members))
             self._terminate()
@@ -100,6 +107,23 @@ class Life(Stock):
             self._terminate()
             raise
         self._state = CLOSED
+
+    def _others(self) -> Sequence[Life]:
+        """The pools that live and end with this one."""
+        return ()
+
+    async def _connect_others(self) -> None:
+        """Open them, those that can be opened."""
+
+    async def settle(self) -> None:
+        """Wait until the pool's own work is done: connecting, checking, and rolling back what was abandoned."""
+        await super().settle()
+        for pool in self._others():
+            await pool.settle()
+
+    def get_open_connections(self) -> int:
+        """The number of open connections, idle and in use, to replicas too."""
+        return len(self._members) + sum(pool.get_open_connections() for pool in self._others())
 
     async def __aenter__(self) -> Self:
         await self.connect()
@@ -120,6 +144,8 @@ class Life(Stock):
         called from anywhere: from another thread too, and after the event loop has ended. `disconnect()` closes the
         pool itself, and waits for who works.
         """
+        for pool in self._others():
+            pool.close_all_connections()
         loop = self._loop
         if loop is None or self._state not in (OPEN, CLOSING):
             return
@@ -145,6 +171,8 @@ class Life(Stock):
 
     def _terminate(self) -> None:
         """Close everything at once, without waiting."""
+        for pool in self._others():
+            pool._terminate()
         if self._state == FORKED:
             return
         self._state = CLOSED
@@ -171,7 +199,7 @@ class Life(Stock):
     def _trim(self) -> None:
         """Close what nobody has used for `max_idle`, down to `min_size`, and look again when the next is due."""
         limit = self._settings.max_idle
-        if limit is None or self._loop is None:
+        if limit is None or self._loop is None or self._state != OPEN:
             return
         now = monotonic()
         while len(self._members) > self._settings.min_size and self._idle and now - self._idle[0].idle_since >= limit:

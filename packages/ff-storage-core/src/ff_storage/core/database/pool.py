@@ -207,53 +207,14 @@ class Pool(Life, SyncMisuse, Executor):
         del connection, position
         return False
 
-    # --- its life ----------------------------------------------------------------------------------------------------
-
-    async def connect(self) -> None:
-        """Open the pool with `min_size` connections, unless it is open. Raises ConnectionFailure and its kin.
-
-        The first failure is raised at once. Once open, the pool repeats what may succeed a little later for as long as
-        callers wait; with `min_size=0` it is open at once, whether or not there is a server yet. A replica that cannot
-        be reached is logged, and tried again later.
-        """
-        await super().connect()
-        if self._replicas is not None:
-            await self._replicas.connect()
-
-    async def disconnect(self, timeout: float | None = 10.0) -> None:  # noqa: ASYNC109 - the published name
-        """Close the pool: who waits is refused, who works has `timeout` seconds to finish; then it is cut off."""
-        if self._replicas is not None:
-            await self._replicas.disconnect(timeout)
-        await super().disconnect(timeout)
-
-    def _terminate(self) -> None:
-        for pool in self._others():
-            pool._terminate()
-        super()._terminate()
-
     def _others(self) -> tuple[Pool, ...]:
         return self._replicas.pools if self._replicas is not None else ()
 
-    async def settle(self) -> None:
-        """Wait until the pool's own work is done: connecting, checking, and rolling back what was abandoned."""
-        for pool in self._others():
-            await pool.settle()
-        await super().settle()
+    async def _connect_others(self) -> None:
+        if self._replicas is not None:
+            await self._replicas.connect()
 
-    def get_open_connections(self) -> int:
-        """The number of open connections, idle and in use, to replicas too."""
-        return super().get_open_connections() + sum(pool.get_open_connections() for pool in self._others())
-
-    def close_all_connections(self) -> None:
-        """Close the idle connections now, and those in use when they are given back; the pool stays open.
-
-        For a restart of the server, or a failover: the next caller gets a new connection. It is synchronous and may be
-        called from anywhere: from another thread too, and after the event loop has ended. `disconnect()` closes the
-        pool itself, and waits for who works.
-        """
-        for pool in self._others():
-            pool.close_all_connections()
-        super().close_all_connections()
+    # --- watching ----------------------------------------------------------------------------------------------------
 
     def observe(self, observer: Observer, *, parameters: bool = False) -> None:
         """Call `observer` with each statement that begins from now on, on whatever connection of the pool.

@@ -7,6 +7,7 @@ connection, is left out for some seconds and the primary serves; a read can be a
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from time import monotonic
@@ -39,20 +40,17 @@ class Replicas:
 
     async def connect(self) -> None:
         """Open those that can be opened; a replica that is not there is no reason not to work."""
-        for pool in self.pools:
-            try:
-                await pool.connect()
-            except DatabaseError as error:
-                self._leave_out(pool, error)
+        await asyncio.gather(*[self._connect(pool) for pool in self.pools])
 
-    async def disconnect(self, timeout: float | None) -> None:  # noqa: ASYNC109 - as of the pool
-        """Close all of them."""
-        for pool in self.pools:
-            await pool.disconnect(timeout)
+    async def _connect(self, pool: Pool) -> None:
+        try:
+            await pool.connect()
+        except DatabaseError as error:
+            self._leave_out(pool, error)
 
     async def fetch(self, text: str, parameters: Sequence[Any]) -> list[Row] | None:
         """What a replica answers; None where the primary has to serve."""
-        pool = self._next()
+        pool = self._next() if self._primary.state == "open" else None
         if pool is None:
             return None
         session = session_of(self._primary)

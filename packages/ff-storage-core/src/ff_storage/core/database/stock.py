@@ -72,10 +72,6 @@ class Stock(Upkeep):
             reruns=self._reruns,
         )
 
-    def get_open_connections(self) -> int:
-        """The number of open connections, idle and in use."""
-        return len(self._members)
-
     def has(self, member: Member) -> bool:
         """Whether a connection is one of the pool's."""
         return member in self._members
