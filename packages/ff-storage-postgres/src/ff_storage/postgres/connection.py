@@ -7,6 +7,7 @@ left for us is its errors, the state of the session, and bulk inserts by COPY.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import select
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -430,6 +431,11 @@ def plain_rows(rows: Sequence[Any], attributes: Sequence[Any]) -> list[Row]:
     ]
 
 
+def _aware(value: dt.datetime) -> dt.datetime:
+    """An instant; asyncpg leaves the server's infinity, which is the end of Python's calendar, without a zone."""
+    return value if value.tzinfo is not None else value.replace(tzinfo=dt.UTC)
+
+
 def _list_of(decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def decode_list(value: Any) -> Any:
         if isinstance(value, list):
@@ -441,9 +447,11 @@ def _list_of(decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 _PLAIN: Final[dict[str, Callable[[Any], Any]]] = {
+    "timestamptz": _aware,
     "uuid": plain_uuid,
     "json": orjson.loads,
     "jsonb": orjson.loads,
+    "timestamptz[]": _list_of(_aware),
     "uuid[]": _list_of(plain_uuid),
     "json[]": _list_of(orjson.loads),
     "jsonb[]": _list_of(orjson.loads),

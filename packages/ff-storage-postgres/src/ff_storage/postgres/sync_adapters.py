@@ -2,7 +2,8 @@
 
 The parameters of compiled statements are sent without a type, so that the server infers it from the statement, which
 is what it does for asyncpg: the casts that the compiler writes decide. Results are read as text; JSON stays text, and
-an instant is in UTC whatever the session's time zone.
+an instant is in UTC whatever the session's time zone. The ends of Python's calendar are the server's infinity, because
+asyncpg makes it so.
 """
 
 from __future__ import annotations
@@ -54,6 +55,14 @@ class _UntypedList(Dumper):
         return ("{" + ",".join(["NULL" if item is None else _quoted(_text(item)) for item in obj]) + "}").encode()
 
 
+_ENDS: Final[dict[dt.date, str]] = {
+    dt.datetime.max.replace(tzinfo=dt.UTC): "infinity",
+    dt.datetime.min.replace(tzinfo=dt.UTC): "-infinity",
+    dt.date.max: "infinity",
+    dt.date.min: "-infinity",
+}
+
+
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
@@ -61,7 +70,9 @@ def _text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, bytes):
         return "\\x" + value.hex()
-    if isinstance(value, dt.date | dt.time):
+    if isinstance(value, dt.date):
+        return _ENDS.get(value) or value.isoformat()
+    if isinstance(value, dt.time):
         return value.isoformat()
     return str(value)
 
@@ -78,16 +89,40 @@ class _UtcLoader(Loader):
         self._load = _INSTANTS(oid, context).load
 
     def load(self, data: Buffer) -> Any:
+        if data[0] in _INFINITE:
+            return (
+                dt.datetime.max.replace(tzinfo=dt.UTC) if data[0] == _LAST else dt.datetime.min.replace(tzinfo=dt.UTC)
+            )
         return self._load(data).astimezone(dt.UTC)
 
 
-def _instants() -> type[Any]:
-    found = adapters.get_loader(postgres.types["timestamptz"].oid, Format.TEXT)
+class _DateLoader(Loader):
+    """psycopg's own loader, and infinity."""
+
+    def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+        super().__init__(oid, context)
+        self._load = _DATES(oid, context).load
+
+    def load(self, data: Buffer) -> Any:
+        if data[0] in _INFINITE:
+            return dt.date.max if data[0] == _LAST else dt.date.min
+        return self._load(data)
+
+
+_INFINITE: Final = b"i-"
+"""How `infinity` and `-infinity` begin, and no date does."""
+
+_LAST: Final = _INFINITE[0]
+
+
+def _loader(name: str) -> type[Any]:
+    found = adapters.get_loader(postgres.types[name].oid, Format.TEXT)
     assert found is not None  # noqa: S101 - psycopg has one
     return found
 
 
-_INSTANTS: Final = _instants()
+_INSTANTS: Final = _loader("timestamptz")
+_DATES: Final = _loader("date")
 
 
 class _Object(Dumper):
@@ -112,10 +147,12 @@ def adapt_compiled(context: AdaptContext) -> None:
     for name in ("json", "jsonb"):
         found.register_loader(name, TextLoader)
     found.register_loader("timestamptz", _UtcLoader)
+    found.register_loader("date", _DateLoader)
 
 
 def adapt_raw(context: AdaptContext) -> None:
     """Let `context` send a dict as JSON, and read instants in UTC; all else is psycopg's."""
     context.adapters.register_dumper(dict, _Object)
     context.adapters.register_loader("timestamptz", _UtcLoader)
+    context.adapters.register_loader("date", _DateLoader)
     set_json_loads(orjson.loads, context)
