@@ -15,7 +15,7 @@ from faults.ledger import Log, enter, store, workers
 from faults.ok_set import DEADLINE, check_ours, ok_set, ours, until
 from faults.proxy import DOWN, UP, FaultProxy
 from ff_storage.core.database import Pool
-from ff_storage.core.errors import ConnectionFailure, ConnectionLost, QueryTimeout
+from ff_storage.core.errors import ConnectionFailure, ConnectionLost, QueryTimeout, TransactionAborted
 
 ROWS = "SELECT n, repeat('x', 100) AS filling FROM generate_series(1, 5000) AS n"
 
@@ -59,7 +59,7 @@ async def proxy(engine: OverTLS) -> AsyncIterator[FaultProxy]:
 async def test_f02_a_session_killed_under_a_query(engine: OverTLS) -> None:
     async with engine.pool(max_size=2) as pool:
         assert await pool.fetch_val("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()") is True
-        with ours(ConnectionLost):
+        with ours(ConnectionLost, TransactionAborted):  # sent, or known before to be gone
             async with pool.transaction() as tx:
                 await enter(pool, 1, 1, tx)
                 engine.kill_all()
