@@ -233,6 +233,21 @@ async def test_f26_a_second_cancellation_reaches_no_task_of_the_pool(engine: Eng
         await ok_set(engine, pool)
 
 
+async def test_f26_a_request_to_cancel_that_overtakes_its_statement_is_repeated(server_engine: ServerEngine) -> None:
+    """A server that has not read the statement yet has nothing to cancel, and would run it to its end."""
+    sleep = "SELECT pg_sleep($1)"
+    async with server_engine.pool(max_size=1) as pool:
+        await pool.fetch_val(sleep, 0.0)  # prepared, so that the next is sent in one go
+        await pool.settle()
+        (session,) = server_engine.sessions()
+        with server_engine.stalled(session):
+            task = asyncio.create_task(pool.fetch_val(sleep, 600.0))
+            await asyncio.sleep(0.1)
+            await canceled(task)
+            await asyncio.sleep(0.3)  # the request is there, and the statement waits behind it
+        await ok_set(server_engine, pool)
+
+
 # --- within a savepoint ----------------------------------------------------------------------------------------------
 
 

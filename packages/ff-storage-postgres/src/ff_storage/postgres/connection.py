@@ -31,6 +31,9 @@ from ff_storage.postgres.values import plain_uuid
 COPY_ROWS: Final = 5
 """From this many rows on, COPY is faster than an INSERT for each."""
 
+_CANCEL_AGAIN: Final = 0.1
+"""Seconds after which a request to cancel is repeated, and twice as many each time."""
+
 _RESET: Final = (
     "CLOSE ALL; RESET ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; UNLISTEN *; DISCARD TEMP; DISCARD SEQUENCES; "
     "SELECT pg_advisory_unlock_all()"
@@ -274,6 +277,7 @@ class PostgresConnection:
         """Wait for what is being canceled, end any transaction, and restore the session's state."""
         if self._driver.is_closed():
             return False
+        await self._until_canceled()
         # Before anything else, so that asyncpg reads how a canceled statement ended: it may have been the BEGIN.
         await self.run_script("ROLLBACK" if self.in_transaction else "SELECT 1")
         await self.rollback()
@@ -282,6 +286,25 @@ class PostgresConnection:
             # Closing those would break asyncpg's own, which are cached under names of its making.
             return not (await self.fetch(_PREPARED, ()))[0][0]
         return True
+
+    async def _until_canceled(self) -> None:
+        """Wait until the canceled statement has ended, if there is one.
+
+        A request to cancel goes by a link of its own. One that reaches the server before the statement does finds
+        nothing to cancel, and the statement would run to its end; so it is repeated.
+        """
+        protocol = self._driver._protocol
+        if not protocol._is_cancelling():
+            return
+        ended = asyncio.ensure_future(protocol._wait_for_cancellation(None))
+        pause = _CANCEL_AGAIN
+        try:
+            while not (await asyncio.wait({ended}, timeout=pause))[0]:
+                pause *= 2
+                await self._driver._cancel(asyncio.get_running_loop().create_future())
+        finally:
+            if not ended.cancel() and not ended.cancelled():
+                ended.exception()  # seen: the next statement says what it means
 
     async def close(self) -> None:
         """Close it in order."""
