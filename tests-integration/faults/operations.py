@@ -270,9 +270,19 @@ async def run_in_transaction(world: World) -> None:
 
 @operation("Pool.session")
 async def within_a_session(world: World) -> None:
-    async with world.pool.session():
-        assert await world.pool.execute(UPDATE) == 3
-        assert await world.items.count({"name": "changed"}) == 3
+    """A pool that is its own replica, where the engine lets it."""
+    pool = world.other()
+    pool.serve_reads_from([world.other()])
+    items = PydanticRepository(Item, pool)
+    try:
+        await pool.connect()
+        async with pool.session():
+            assert await items.count() == 3
+            assert await pool.execute(UPDATE) == 3
+            for _ in range(2):
+                assert await items.count({"name": "changed"}) == 3
+    finally:
+        await pool.disconnect()
 
 
 @operation("Pool.check_health", "HealthChecker.check_database_pool")
