@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ff_storage.core.database.deadlines import Deadlines
     from ff_storage.core.database.pool import Pool
     from ff_storage.core.database.transaction import Transaction
+    from ff_storage.core.database.work import Work
     from ff_storage.core.sql.dialect import Dialect
 
 T = TypeVar("T")
@@ -75,6 +76,8 @@ class Lease(Executor):
         self.busy = False
         self.broken = False
         self.loss: ConnectionLost | None = None
+        self.work: Work | None = None
+        """The transaction that is open on it, unless raw SQL began it."""
         self._returned = False
         self._used_at = monotonic()
 
@@ -89,7 +92,13 @@ class Lease(Executor):
         return self.pool.bind
 
     async def call(self, function: Callable[[Connection], Awaitable[T]], raw: str | None = None) -> T:
-        """Run `function` on the connection."""
+        """Run `function` on the connection, and in the transaction that is open on it."""
+        if self.work is not None:
+            return await self.work.call(function, raw)
+        return await self.perform(function, raw)
+
+    async def perform(self, function: Callable[[Connection], Awaitable[T]], raw: str | None = None) -> T:
+        """Run `function` on the connection, whatever is open on it."""
         self.pool.check_loop()
         if self.busy:
             raise ConcurrentUseError(
@@ -130,8 +139,8 @@ class Lease(Executor):
         return await self.call(lambda connection: connection.fetch(text, parameters))
 
     async def run(self, program: Program[T], *, atomic: bool = False) -> T:
-        """Drive `program`; with `atomic` in a transaction of its own, unless one is open."""
-        if not atomic or self.member.connection.in_transaction:
+        """Drive `program`; with `atomic` in a transaction, and within one in a savepoint, unless raw SQL began it."""
+        if not atomic or (self.work is None and self.member.connection.in_transaction):
             return await programs.run(program, Performer(self.call))
         program = programs.primed(program)
         async with self.transaction() as transaction:
@@ -143,7 +152,7 @@ class Lease(Executor):
         return contextlib.nullcontext(self)
 
     def transaction(self, isolation: IsolationLevel | None = None, readonly: bool = False) -> Transaction:
-        """A transaction on this connection."""
+        """A transaction on this connection; within one that is open on it, a savepoint."""
         from ff_storage.core.database.transaction import Transaction
 
         return Transaction(self, isolation, readonly)

@@ -50,7 +50,8 @@ class Transaction(Executor):
 
     `isolation` is the least that it must have; without one, the engine's default. `readonly=True` refuses writes. Also
     made by `pool.transaction()`. It is an executor: pass it wherever a pool is taken, or as `connection=`. Instead of a
-    pool it takes a transaction, of which it is then a savepoint, or a connection that was acquired.
+    pool it takes a transaction, of which it is then a savepoint, or a connection that was acquired, and whose
+    transaction is open on it as one of its own.
     """
 
     def __init__(
@@ -76,9 +77,8 @@ class Transaction(Executor):
     async def __aenter__(self) -> Self:
         if self._work is not None:
             raise TransactionAlreadyStarted("a transaction is entered once", remedy="make another")
-        outer = self._within or (None if self._borrowed else ambient(self.pool))
-        if outer is not None:
-            work = outer._started()
+        work = self._around()
+        if work is not None:
             self._check_joined(work)
             level = await work.push()
         else:
@@ -90,10 +90,24 @@ class Transaction(Executor):
                 self._give_back(lease, error)
                 raise
             level = work.levels[0]
+            lease.work = work
         self._work, self._level = work, level
         self.task = asyncio.current_task()
         self.outer = enter(self)
         return self
+
+    def _around(self) -> Work | None:
+        """What is open where this is to begin."""
+        if self._borrowed is None:
+            outer = self._within or ambient(self.pool)
+            return outer._started() if outer is not None else None
+        if self._borrowed.work is None and self._borrowed.member.connection.in_transaction:
+            raise TransactionAlreadyStarted(
+                "a transaction is open on this connection",
+                found="one of raw SQL, or of a stream",
+                remedy="end it first",
+            )
+        return self._borrowed.work
 
     def _check_joined(self, work: Work) -> None:
         own = work.isolation or self.pool.default_isolation
@@ -127,6 +141,8 @@ class Transaction(Executor):
         except BaseException as failure:
             self._give_back(work.lease, failure)
             raise
+        finally:
+            work.lease.work = None
         self._give_back(work.lease, error)
 
     def _give_back(self, lease: Lease, error: BaseException | None) -> None:

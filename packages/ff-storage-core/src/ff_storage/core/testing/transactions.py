@@ -83,6 +83,40 @@ class TransactionTests(RawTests):
             assert await Query(Country).count(pool) == 2
         assert await self.codes(pool) == ["aa", "cc"]
 
+    async def test_one_inside_another_on_a_connection_is_a_savepoint(self, pool: Pool) -> None:
+        async with pool.acquire() as connection:
+            with pytest.raises(ZeroDivisionError):
+                async with connection.transaction():
+                    await connection.execute(self.insertion(pool), *self.row(pool, "aa"))
+                    async with connection.transaction():
+                        await connection.execute(self.insertion(pool), *self.row(pool, "bb"))
+                    raise ZeroDivisionError
+            assert await connection.fetch_val(f"SELECT COUNT(*) FROM {TABLE}") == 0
+            async with connection.transaction():
+                with pytest.raises(ZeroDivisionError):
+                    async with Transaction(connection):
+                        await connection.execute(self.insertion(pool), *self.row(pool, "cc"))
+                        raise ZeroDivisionError
+                await connection.execute(self.insertion(pool), *self.row(pool, "dd"))
+        assert await self.codes(pool) == ["dd"]
+
+    async def test_a_connection_heeds_the_transaction_that_is_open_on_it(self, pool: Pool) -> None:
+        await self.given(pool, "aa")
+        async with pool.acquire() as connection:
+            with pytest.raises(TransactionAborted):
+                async with connection.transaction():
+                    await connection.execute(self.insertion(pool), *self.row(pool, "bb"))
+                    with pytest.raises(UniqueViolation):
+                        await connection.execute(self.insertion(pool), *self.row(pool, "aa"))
+            assert await connection.fetch_val(f"SELECT COUNT(*) FROM {TABLE}") == 1
+
+    async def test_none_is_begun_within_one_of_raw_sql(self, pool: Pool) -> None:
+        async with pool.acquire() as connection:
+            await connection.execute("BEGIN")
+            with pytest.raises(TransactionAlreadyStarted):
+                async with connection.transaction():
+                    pytest.fail("begun")
+
     async def test_savepoints_are_kept_undone_and_released(self, pool: Pool) -> None:
         async with pool.transaction() as tx:
             async with tx.savepoint():
