@@ -19,7 +19,13 @@ import asyncpg
 import orjson
 
 from ff_storage.core.database import IsolationLevel
-from ff_storage.core.errors import ConnectionFailure, ConnectionLost, InvalidValueError, StorageError
+from ff_storage.core.errors import (
+    ConnectionFailure,
+    ConnectionLost,
+    InvalidValueError,
+    StorageError,
+    TransactionAborted,
+)
 from ff_storage.core.program import Row, Target
 from ff_storage.postgres import errors
 from ff_storage.postgres.address import Address
@@ -146,10 +152,14 @@ class PostgresConnection:
     async def execute(self, text: str, parameters: Sequence[Any]) -> int:
         """The number of rows touched; 0 for a statement that is not about rows."""
         try:
-            # The public execute() sends a text without parameters as a script of any number of statements.
-            _, status, _ = await self._driver._execute(text, parameters, 0, None, return_status=True)
+            return await self._run(text, parameters)
         except Exception as error:
             raise await self._failed(error) from error
+
+    async def _run(self, text: str, parameters: Sequence[Any]) -> int:
+        # The public execute() sends a text without parameters as a script of any number of statements.
+        self._driver._check_open()
+        _, status, _ = await self._driver._execute(text, parameters, 0, None, return_status=True)
         return _touched(status)
 
     async def execute_many(self, text: str, parameters: Iterable[Sequence[Any]], target: Target | None = None) -> int:
@@ -194,8 +204,7 @@ class PostgresConnection:
         touched = 0
         async with self._all_or_nothing():
             for row in rows:
-                _, status, _ = await self._driver._execute(text, row, 0, None, return_status=True)
-                touched += _touched(status)
+                touched += await self._run(text, row)
         return touched
 
     @asynccontextmanager
@@ -237,8 +246,9 @@ class PostgresConnection:
         await self.run_script(f"BEGIN{level}{' READ ONLY' if readonly else ''}")
 
     async def commit(self) -> None:
-        """Commit the transaction."""
-        await self.run_script("COMMIT")
+        """Commit the transaction. Raises TransactionAborted where the server has silently rolled back instead."""
+        if await self.run_script("COMMIT") != "COMMIT":
+            raise TransactionAborted("the server rolled back instead of committing", found="a failed statement")
 
     async def rollback(self) -> None:
         """Roll the transaction back, if there is one."""
@@ -257,12 +267,13 @@ class PostgresConnection:
         """Undo what was done since a savepoint, and forget it."""
         await self.run_script(f"ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}")
 
-    async def run_script(self, text: str) -> None:
-        """Run statements of the library's own making, without parameters, in one round trip."""
+    async def run_script(self, text: str) -> str:
+        """Run statements of the library's own making, without parameters, in one round trip; the last one's status."""
         try:
-            await self._driver.execute(text)
+            status: str = await self._driver.execute(text)
         except Exception as error:
             raise self._translated(error) from error
+        return status
 
     # --- the session -------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from ff_storage.core.errors import (
     ConcurrentUseError,
     ConnectionLost,
     DatabaseError,
+    PoolClosed,
     QueryTimeout,
     SavepointError,
     TransactionAborted,
@@ -68,7 +69,7 @@ class Work:
             level.failure = error
             self._note_end(error)
             if isinstance(error, ConnectionLost) and not error.sent:
-                raise _gone() from error
+                raise _gone(error) from error
             raise
         if raw is not None and not self.connection.in_transaction:
             ended = TransactionError(
@@ -119,8 +120,8 @@ class Work:
             self.lease.pool.note_write()
         except DatabaseError as error:
             self.levels[0].failure = error
-            if isinstance(error, ConnectionLost) and not error.sent:
-                raise _gone() from error
+            if isinstance(error, PoolClosed) or (isinstance(error, ConnectionLost) and not error.sent):
+                raise _gone(error) from error
             if isinstance(error, ConnectionLost | QueryTimeout) or self.connection.is_closed:
                 # Sent, and not answered. A canceled COMMIT is no different, and stays a cancellation.
                 raise CommitOutcomeUnknown(
@@ -190,10 +191,12 @@ class Work:
                 logger.warning("a savepoint could not be undone: %s", failure)
 
 
-def _gone() -> TransactionAborted:
+def _gone(error: DatabaseError) -> TransactionAborted:
     return TransactionAborted(
         "the connection of this transaction is gone, and all that was done in it is undone",
-        found="the server, or something on the way to it, ended the connection while nothing ran",
+        found="the pool was closed meanwhile"
+        if isinstance(error, PoolClosed)
+        else "the server, or something on the way to it, ended the connection while nothing ran",
         remedy="run it again as a whole; do not let a transaction wait longer than the server's"
         " limits for idle sessions",
     )
