@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from ff_storage.core.database import Pool, open_pool
-from ff_storage.core.errors import InvalidValueError, TransactionAborted
+from ff_storage.core.errors import InvalidValueError, QueryError, TransactionAborted
 from ff_storage.core.program import Target
 
 ITEMS = Target(None, "items", ("id",))
@@ -55,3 +55,18 @@ async def test_one_that_the_pool_cut_off_says_so(pool: Pool) -> None:
             with pytest.raises(TransactionAborted):
                 await tx.execute("INSERT INTO items VALUES (2)")
     assert await pool.fetch_val("SELECT count(*) FROM items") == 0
+
+
+async def test_a_stream_that_failed_tells_so_once(pool: Pool) -> None:
+    async with pool.stream("SELECT 1 / (3 - n) FROM generate_series(1, 5) n", batch=1) as rows:
+        with pytest.raises(QueryError):
+            [row async for row in rows]
+    assert pool.stats().used == 0
+
+
+async def test_an_empty_statement_touches_no_row(pool: Pool) -> None:
+    assert await pool.execute("") == 0
+    async with pool.transaction() as tx:
+        assert await tx.execute("-- nothing") == 0
+        await tx.execute("INSERT INTO items VALUES (1)")
+    assert await pool.fetch_val("SELECT count(*) FROM items") == 1

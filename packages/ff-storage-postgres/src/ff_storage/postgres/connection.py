@@ -423,7 +423,7 @@ class _Source:
 class PostgresCursor:
     """The rows of one statement, batch by batch."""
 
-    __slots__ = ("_connection", "_cursor", "_own", "_raw", "columns")
+    __slots__ = ("_connection", "_cursor", "_failed", "_own", "_raw", "columns")
 
     def __init__(
         self, connection: PostgresConnection, cursor: Any, attributes: Sequence[Any], *, own: bool, raw: bool
@@ -431,6 +431,7 @@ class PostgresCursor:
         self._connection = connection
         self._cursor = cursor
         self._own = own
+        self._failed = False
         self._raw = attributes if raw else None
         self.columns = tuple([attribute.name for attribute in attributes])
 
@@ -439,14 +440,15 @@ class PostgresCursor:
         try:
             rows: list[Row] = await self._cursor.fetch(count)
         except Exception as error:
+            self._failed = True
             raise self._connection._translated(error) from error
         return rows if self._raw is None else plain_rows(rows, self._raw)
 
     async def close(self) -> None:
-        """Give up the rest, and commit the cursor's own transaction."""
+        """Give up the rest, and end the cursor's own transaction."""
         self._cursor = None
         if self._own:
-            await self._connection.commit()
+            await (self._connection.rollback() if self._failed else self._connection.commit())
 
 
 def plain_rows(rows: Sequence[Any], attributes: Sequence[Any]) -> list[Row]:
@@ -492,9 +494,9 @@ _PLAIN: Final[dict[str, Callable[[Any], Any]]] = {
 }
 
 
-def _touched(status: str | bytes) -> int:
-    """The rows that a command's tag counts: 3 of "UPDATE 3", 0 of "BEGIN"."""
-    words = status.split()
+def _touched(status: str | bytes | None) -> int:
+    """The rows that a command's tag counts: 3 of "UPDATE 3", 0 of "BEGIN" and of an empty text, which has none."""
+    words = (status or "").split()
     return int(words[-1]) if words and words[-1].isdigit() else 0
 
 
