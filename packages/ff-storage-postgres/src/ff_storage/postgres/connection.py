@@ -7,7 +7,6 @@ left for us is its errors, the state of the session, and bulk inserts by COPY.
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import select
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -16,7 +15,6 @@ from itertools import chain, islice
 from typing import Any, Final
 
 import asyncpg
-import orjson
 
 from ff_storage.core.database import IsolationLevel
 from ff_storage.core.errors import (
@@ -32,7 +30,7 @@ from ff_storage.postgres.address import Address
 from ff_storage.postgres.keepalive import keep_alive
 from ff_storage.postgres.redaction import redact, redact_refusal, without_frames, without_values
 from ff_storage.postgres.session import leaves_session
-from ff_storage.postgres.values import plain_uuid
+from ff_storage.postgres.values import plain_rows
 
 COPY_ROWS: Final = 5
 """From this many rows on, COPY is faster than an INSERT for each."""
@@ -449,49 +447,6 @@ class PostgresCursor:
         self._cursor = None
         if self._own:
             await (self._connection.rollback() if self._failed else self._connection.commit())
-
-
-def plain_rows(rows: Sequence[Any], attributes: Sequence[Any]) -> list[Row]:
-    """Records as tuples of plain Python values: JSON decoded, UUIDs of Python's own class."""
-    decoders = [_PLAIN.get(attribute.type.name) for attribute in attributes]
-    if not any(decoders):
-        return [*map(tuple, rows)]
-    return [
-        tuple(
-            [
-                value if value is None or decode is None else decode(value)
-                for value, decode in zip(row, decoders, strict=True)
-            ]
-        )
-        for row in rows
-    ]
-
-
-def _aware(value: dt.datetime) -> dt.datetime:
-    """An instant; asyncpg leaves the server's infinity, which is the end of Python's calendar, without a zone."""
-    return value if value.tzinfo is not None else value.replace(tzinfo=dt.UTC)
-
-
-def _list_of(decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def decode_list(value: Any) -> Any:
-        if isinstance(value, list):
-            items: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
-            return [decode_list(item) for item in items]
-        return None if value is None else decode(value)
-
-    return decode_list
-
-
-_PLAIN: Final[dict[str, Callable[[Any], Any]]] = {
-    "timestamptz": _aware,
-    "uuid": plain_uuid,
-    "json": orjson.loads,
-    "jsonb": orjson.loads,
-    "timestamptz[]": _list_of(_aware),
-    "uuid[]": _list_of(plain_uuid),
-    "json[]": _list_of(orjson.loads),
-    "jsonb[]": _list_of(orjson.loads),
-}
 
 
 def _touched(status: str | bytes | None) -> int:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import orjson
@@ -188,3 +188,46 @@ def _encode_interval(value: Any) -> int:
 
 def _decode_interval(value: int) -> dt.timedelta:
     return dt.timedelta(microseconds=value)
+
+
+def plain_rows(rows: Sequence[Any], attributes: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Records as tuples of plain Python values: JSON decoded, UUIDs of Python's own class."""
+    decoders = [_DECODERS.get(attribute.type.name) for attribute in attributes]
+    if not any(decoders):
+        return [*map(tuple, rows)]
+    return [
+        tuple(
+            [
+                value if value is None or decode is None else decode(value)
+                for value, decode in zip(row, decoders, strict=True)
+            ]
+        )
+        for row in rows
+    ]
+
+
+def _aware(value: dt.datetime) -> dt.datetime:
+    """An instant; asyncpg leaves the server's infinity, which is the end of Python's calendar, without a zone."""
+    return value if value.tzinfo is not None else value.replace(tzinfo=dt.UTC)
+
+
+def _list_of(decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def decode_list(value: Any) -> Any:
+        if isinstance(value, list):
+            items: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
+            return [decode_list(item) for item in items]
+        return None if value is None else decode(value)
+
+    return decode_list
+
+
+_DECODERS: Final[dict[str, Callable[[Any], Any]]] = {
+    "timestamptz": _aware,
+    "uuid": plain_uuid,
+    "json": orjson.loads,
+    "jsonb": orjson.loads,
+    "timestamptz[]": _list_of(_aware),
+    "uuid[]": _list_of(plain_uuid),
+    "json[]": _list_of(orjson.loads),
+    "jsonb[]": _list_of(orjson.loads),
+}
