@@ -30,6 +30,7 @@ from ff_storage.core.errors import (
     PoolError,
     SerializationFailure,
     TransactionAborted,
+    TransactionError,
     nearest,
 )
 from ff_storage.core.observe import Observer, Observers
@@ -83,7 +84,11 @@ class Pool(Life, SyncMisuse, Executor):
         return rows
 
     async def call(self, function: Callable[[Connection], Awaitable[T]], raw: str | None = None) -> T:
-        """Run `function` on a connection."""
+        """Run `function` on a connection.
+
+        Raises TransactionError for raw SQL that began a transaction, which nobody could end: the next statement may
+        get another connection.
+        """
         if in_any() is not None and (transaction := ambient(self)) is not None:
             return await transaction.call(function, raw)
         member = self._take() or await self._wait(self._settings.acquire_timeout)
@@ -98,7 +103,14 @@ class Pool(Life, SyncMisuse, Executor):
         finally:
             if raw is not None and self._replicas is not None:
                 self.note_write()
+        began = raw is not None and member.connection.in_transaction
         self.take_back(member)
+        if began:
+            raise TransactionError(
+                "a statement began a transaction, which is rolled back",
+                found="raw SQL",
+                remedy="write async with pool.transaction() as tx: …",
+            )
         return result
 
     async def run(self, program: Program[T], *, atomic: bool = False) -> T:

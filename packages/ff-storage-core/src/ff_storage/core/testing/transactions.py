@@ -110,6 +110,15 @@ class TransactionTests(RawTests):
                         await connection.execute(self.insertion(pool), *self.row(pool, "aa"))
             assert await connection.fetch_val(f"SELECT COUNT(*) FROM {TABLE}") == 1
 
+    async def test_none_is_begun_by_raw_sql_on_the_pool(self, pool: Pool) -> None:
+        """The next statement may get another connection, and would be stored whatever follows."""
+        with pytest.raises(TransactionError):
+            await pool.execute("BEGIN")
+        await pool.execute(self.insertion(pool), *self.row(pool, "aa"))
+        await pool.settle()
+        assert await self.codes(pool) == ["aa"]
+        assert pool.stats().used == 0
+
     async def test_none_is_begun_within_one_of_raw_sql(self, pool: Pool) -> None:
         async with pool.acquire() as connection:
             await connection.execute("BEGIN")
