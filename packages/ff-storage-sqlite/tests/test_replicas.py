@@ -163,6 +163,17 @@ async def test_in_a_session_a_read_sees_what_was_written_in_it(
     assert await reads(primary) == {"one", "two"}
 
 
+async def test_a_session_sees_what_a_connection_wrote_that_is_still_held(primary: Server) -> None:
+    with primary.session():
+        async with primary.acquire() as connection:
+            primary.position = 1
+            await connection.execute("UPDATE t SET name = name")
+            assert await reads(primary) == {"primary"}
+            primary.position = 2
+            await connection.run(written())
+            assert await reads(primary) == {"primary"}
+
+
 async def test_a_session_that_writes_nothing_asks_nothing(primary: Server, servers: list[Server]) -> None:
     async with primary.session():
         assert await reads(primary) == {"one", "two"}

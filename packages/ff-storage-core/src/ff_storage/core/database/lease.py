@@ -95,7 +95,11 @@ class Lease(Executor):
         """Run `function` on the connection, and in the transaction that is open on it."""
         if self.work is not None:
             return await self.work.call(function, raw)
-        return await self.perform(function, raw)
+        try:
+            return await self.perform(function, raw)
+        finally:
+            if raw is not None:
+                self.pool.note_write()
 
     async def perform(self, function: Callable[[Connection], Awaitable[T]], raw: str | None = None) -> T:
         """Run `function` on the connection, whatever is open on it."""
@@ -141,7 +145,10 @@ class Lease(Executor):
     async def run(self, program: Program[T], *, atomic: bool = False) -> T:
         """Drive `program`; with `atomic` in a transaction, and within one in a savepoint, unless raw SQL began it."""
         if not atomic or (self.work is None and self.member.connection.in_transaction):
-            return await programs.run(program, Performer(self.call))
+            try:
+                return await programs.run(program, Performer(self.call))
+            finally:
+                self.pool.note_write()
         program = programs.primed(program)
         async with self.transaction() as transaction:
             return await transaction.run(program)
