@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator
@@ -322,6 +323,21 @@ def test_a_transaction_that_lost_its_connection_is_over(db: Postgres, killer: Ca
         killer(db)
     assert not db.in_transaction
     assert db.read_query("SELECT * FROM things") == []
+
+
+@pytest.mark.parametrize("noticed", [False, True])
+def test_a_transaction_that_the_server_ended_is_not_one_of_unknown_outcome(empty_database: str, noticed: bool) -> None:
+    """No COMMIT has reached it, whether or not a statement has met its end before."""
+    with Postgres.from_url(empty_database, idle_timeout=0.2) as db:
+        db.begin_transaction()
+        db.execute("SELECT 1")
+        time.sleep(0.5)
+        if noticed:
+            with pytest.raises(TransactionAborted):
+                db.execute("SELECT 1")
+        with pytest.raises(TransactionAborted):
+            db.commit()
+        assert db.read_query("SELECT 1", as_dict=False) == [(1,)]
 
 
 def test_an_idle_connection_is_checked_first(empty_database: str, killer: Callable[[Postgres], None]) -> None:

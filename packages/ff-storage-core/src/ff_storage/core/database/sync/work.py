@@ -101,7 +101,7 @@ class SyncWork:
             member.dirty = True
         try:
             result = self._run(function)
-        except TransactionError:
+        except ConcurrentUseError:
             raise  # it was used wrongly, and nothing was sent
         except DatabaseError as error:
             level.failure = error
@@ -141,6 +141,12 @@ class SyncWork:
             self._check(self.levels[0])
             self._run(lambda connection: connection.commit())
         except ConnectionLost as error:
+            if not error.sent:
+                raise TransactionAborted(
+                    "the connection of this transaction is gone, and all that was done in it is undone",
+                    found="it ended before COMMIT was sent",
+                    remedy="run it again as a whole",
+                ) from error
             raise CommitOutcomeUnknown(
                 "the connection broke during COMMIT",
                 found="the work may or may not be stored",
