@@ -28,9 +28,9 @@ from ff_storage.core.program import Row, Target
 from ff_storage.postgres import errors
 from ff_storage.postgres.address import Address
 from ff_storage.postgres.keepalive import keep_alive
+from ff_storage.postgres.records import plain_rows, use_plain_uuids
 from ff_storage.postgres.redaction import redact, redact_refusal, without_frames, without_values
 from ff_storage.postgres.session import leaves_session
-from ff_storage.postgres.values import plain_rows
 
 COPY_ROWS: Final = 5
 """From this many rows on, COPY is faster than an INSERT for each."""
@@ -70,11 +70,13 @@ class PostgresConnection:
         shared: bool,
         statement_cache_size: int,
         keepalive: float | None = None,
+        plain_uuids: bool = True,
     ) -> PostgresConnection:
         """Connect. `shared`: a pooler lends the server's sessions for a transaction, so they have no state of ours."""
         password = address.password
+        driver: Any = None
         try:
-            driver: Any = await asyncpg.connect(  # type: ignore[call-overload]  # its stubs know no timeout=None
+            driver = await asyncpg.connect(  # type: ignore[call-overload]  # its stubs know no timeout=None
                 host=address.host,
                 port=address.port,
                 user=address.user,
@@ -85,9 +87,13 @@ class PostgresConnection:
                 statement_cache_size=0 if shared else statement_cache_size,
                 server_settings={"application_name": address.application_name},
             )
+            if plain_uuids:
+                await use_plain_uuids(driver)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, EOFError) as error:
+            _abandon(driver)
             raise _refused(error, address) from without_frames(error)
         except BaseException as error:  # noqa: BLE001 - the very same goes on
+            _abandon(driver)
             raise without_frames(error)  # noqa: B904 - as above
         sock = driver._transport.get_extra_info("socket")
         if sock is not None:
@@ -453,6 +459,11 @@ def _touched(status: str | bytes | None) -> int:
     """The rows that a command's tag counts: 3 of "UPDATE 3", 0 of "BEGIN" and of an empty text, which has none."""
     words = (status or "").split()
     return int(words[-1]) if words and words[-1].isdigit() else 0
+
+
+def _abandon(driver: Any) -> None:
+    if driver is not None:
+        driver.terminate()
 
 
 def _transient(message: str) -> ConnectionFailure:

@@ -21,10 +21,7 @@ ASCII_FOLD = 'pg_catalog."C"'
 
 
 class PostgresDialect(Dialect):
-    """PostgreSQL 13 to 18, for asyncpg and psycopg alike.
-
-    With `driver_uuid` the UUIDs of results stay what the driver makes of them.
-    """
+    """PostgreSQL 13 to 18, for asyncpg and psycopg alike."""
 
     name: ClassVar[str] = "postgres"
     capabilities: frozenset[Capability] = frozenset(
@@ -45,9 +42,8 @@ class PostgresDialect(Dialect):
     streams_inserts: ClassVar[bool] = True
     plain_rows: ClassVar[bool] = False
 
-    def __init__(self, *, driver_uuid: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.driver_uuid = driver_uuid
         self.fold = FOLDS[0]
         self.server_version: int | None = None
         """The server's version as a number (150018); None until the first connection."""
@@ -73,7 +69,7 @@ class PostgresDialect(Dialect):
 
     def decoder(self, type_: ColumnType) -> Convert | None:
         """What the drivers return → canonical value."""
-        return values.decoder(type_, driver_uuid=self.driver_uuid)
+        return values.decoder(type_)
 
     def literal(self, value: Any, type_: ColumnType) -> str:
         """`value` as SQL text, for DDL."""

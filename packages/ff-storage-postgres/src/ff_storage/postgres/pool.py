@@ -117,7 +117,8 @@ class PostgresPool(Pool):
         self._tls: SSLContext | None = None
         self._pgbouncer = flag("pgbouncer", pgbouncer)
         self._statement_cache_size = statement_cache_size
-        self._dialect = PostgresDialect(driver_uuid=uuid == "driver")
+        self._plain_uuids = uuid == "python"
+        self._dialect = PostgresDialect()
         self.serve_reads_from([self._replica(url) for url in _urls(replicas)])
 
     def _replica(self, url: str) -> PostgresPool:
@@ -172,6 +173,7 @@ class PostgresPool(Pool):
             shared=self._pgbouncer,
             statement_cache_size=self._statement_cache_size,
             keepalive=self._keepalive,
+            plain_uuids=self._plain_uuids,
         )
         if self._dialect.server_version is None:
             try:

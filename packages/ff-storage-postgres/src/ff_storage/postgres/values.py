@@ -10,7 +10,7 @@
 | Timestamp | timestamptz | an aware datetime in UTC |
 | Date, Time | date, time | date, time |
 | Interval | bigint, microseconds | int |
-| Uuid | uuid | a UUID, or the driver's subclass of it |
+| Uuid | uuid | UUID |
 | Json | jsonb | JSON text |
 | Bytes | bytea | bytes |
 | Array | an array of its item's type | list |
@@ -22,8 +22,7 @@ synchronous side.
 from __future__ import annotations
 
 import datetime as dt
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -104,7 +103,7 @@ def encoder(type_: types.ColumnType) -> Convert:
             return values.canonical(type_)
 
 
-def decoder(type_: types.ColumnType, *, driver_uuid: bool = False) -> Convert | None:
+def decoder(type_: types.ColumnType) -> Convert | None:
     """What the drivers return → canonical value; None when they are the same."""
     match type_:
         case types.Timestamp():
@@ -113,10 +112,8 @@ def decoder(type_: types.ColumnType, *, driver_uuid: bool = False) -> Convert | 
             return _decode_interval
         case types.Json():
             return orjson.loads
-        case types.Uuid():
-            return None if driver_uuid else plain_uuid
         case types.Array(item=item):
-            decode = decoder(item, driver_uuid=driver_uuid)
+            decode = decoder(item)
             return None if decode is None else lambda members: [decode(member) for member in members]
         case _:
             return None
@@ -143,27 +140,6 @@ def quoted(text: str) -> str:
     return "E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in doubled else f"'{doubled}'"
 
 
-def plain_uuid(
-    value: uuid.UUID,
-    # as defaults: one local name instead of two look-ups for each value of 10,000 rows
-    new: Callable[[type[uuid.UUID]], uuid.UUID] = object.__new__,
-    cls: type[uuid.UUID] = uuid.UUID,
-    set_int: Callable[[Any, Any], None] = uuid.UUID.__dict__["int"].__set__,
-    set_safe: Callable[[Any, Any], None] = uuid.UUID.__dict__["is_safe"].__set__,
-    safe: uuid.SafeUUID = uuid.SafeUUID.unknown,
-) -> uuid.UUID:
-    """A `uuid.UUID` of the driver's subclass, at a quarter of what its constructor costs.
-
-    asyncpg's own class is refused by serializers that look at exact types.
-    """
-    if type(value) is cls:
-        return value
-    made = new(cls)
-    set_int(made, value.int)
-    set_safe(made, safe)
-    return made
-
-
 def aware(value: dt.datetime, utc: dt.tzinfo = dt.UTC) -> dt.datetime:
     """A timestamp with its zone, which asyncpg leaves out of the first and the last instant.
 
@@ -188,46 +164,3 @@ def _encode_interval(value: Any) -> int:
 
 def _decode_interval(value: int) -> dt.timedelta:
     return dt.timedelta(microseconds=value)
-
-
-def plain_rows(rows: Sequence[Any], attributes: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Records as tuples of plain Python values: JSON decoded, UUIDs of Python's own class."""
-    decoders = [_DECODERS.get(attribute.type.name) for attribute in attributes]
-    if not any(decoders):
-        return [*map(tuple, rows)]
-    return [
-        tuple(
-            [
-                value if value is None or decode is None else decode(value)
-                for value, decode in zip(row, decoders, strict=True)
-            ]
-        )
-        for row in rows
-    ]
-
-
-def _aware(value: dt.datetime) -> dt.datetime:
-    """An instant; asyncpg leaves the server's infinity, which is the end of Python's calendar, without a zone."""
-    return value if value.tzinfo is not None else value.replace(tzinfo=dt.UTC)
-
-
-def _list_of(decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def decode_list(value: Any) -> Any:
-        if isinstance(value, list):
-            items: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
-            return [decode_list(item) for item in items]
-        return None if value is None else decode(value)
-
-    return decode_list
-
-
-_DECODERS: Final[dict[str, Callable[[Any], Any]]] = {
-    "timestamptz": _aware,
-    "uuid": plain_uuid,
-    "json": orjson.loads,
-    "jsonb": orjson.loads,
-    "timestamptz[]": _list_of(_aware),
-    "uuid[]": _list_of(plain_uuid),
-    "json[]": _list_of(orjson.loads),
-    "jsonb[]": _list_of(orjson.loads),
-}

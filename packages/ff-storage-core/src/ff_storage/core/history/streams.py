@@ -6,7 +6,7 @@ An engine that takes rows by COPY is as busy as we are; made and sent in turn, t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 from ff_storage.core.errors import StorageError
@@ -36,22 +36,39 @@ class RowStream:
 
     def take(self) -> Sequence[Values]:
         """The chunk that waits; the next takes its place."""
-        chunk = self.head
-        self.start, self.stop = self.stop, self.stop + len(chunk)
+        chunk = self._count()
         self.head = self._read()
         return chunk
+
+    def _count(self) -> Sequence[Values]:
+        self.start, self.stop = self.stop, self.stop + len(self.head)
+        return self.head
 
     def statement(
         self, belongs: Callable[[Sequence[Values]], bool], bind: Callable[[Sequence[Values]], Iterable[Sequence[Any]]]
     ) -> Iterator[Sequence[Any]]:
-        """The parameters of the chunks to come that belong to one statement, read and bound when they are asked for."""
+        """The parameters of the chunk that waits, and of those behind it that belong to the same statement.
+
+        The first is bound here, so that what is wrong with it is found before anything is sent; the others are read and
+        bound when they are asked for, all of them before the next statement.
+        """
+        return chain(self._bound(bind), self._others(belongs, bind))
+
+    def _others(
+        self, belongs: Callable[[Sequence[Values]], bool], bind: Callable[[Sequence[Values]], Iterable[Sequence[Any]]]
+    ) -> Iterator[Sequence[Any]]:
+        self.head = self._read()
         while self.head and self.stop - self.began < ROWS_A_STATEMENT and belongs(self.head):
-            chunk = self.take()
-            try:
-                yield from bind(chunk)
-            except StorageError as error:
-                self._locate(error, self.start, self.stop)
-                raise
+            yield from self._bound(bind)
+            self.head = self._read()
+
+    def _bound(self, bind: Callable[[Sequence[Values]], Iterable[Sequence[Any]]]) -> Iterable[Sequence[Any]]:
+        chunk = self._count()
+        try:
+            return bind(chunk)
+        except StorageError as error:
+            self._locate(error, self.start, self.stop)
+            raise
 
     def locate(self, error: StorageError) -> None:
         """Say in the server's error which chunk and rows it was in: those of its line, else all of its statement."""
