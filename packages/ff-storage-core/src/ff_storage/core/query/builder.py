@@ -41,7 +41,7 @@ from ff_storage.core.sql.expressions import (
     walk,
 )
 from ff_storage.core.sql.scope import Scope, capture
-from ff_storage.core.sql.statements import Select, SelectForm
+from ff_storage.core.sql.statements import Select, SelectForm, repeats
 
 if TYPE_CHECKING:
     from ff_storage.core.database.executor import Executor
@@ -335,12 +335,17 @@ class Query(Generic[R]):
             self._into,
             self._validate,
             scope.key,
+            repeats(self._results()) if self._group_by or (self._distinct and self._order_by) else (),
         )
         prepared = dialect.statements.get(shape)
         if prepared is None:
             prepared = self._compile(dialect, scope, form)
             remember(dialect, shape, prepared)
         return prepared, prepared.bind([*self._values(), *scope.values])
+
+    def _results(self) -> tuple[Expr, ...]:
+        orders = [term.expression for term in self._order_by]
+        return (*(self._outputs or ()), *self._group_by, *self._having, *orders)
 
     def _values(self) -> list[Any]:
         """The callers' values in the order of `Select.values`."""

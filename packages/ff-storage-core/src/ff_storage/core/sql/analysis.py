@@ -176,25 +176,35 @@ class Analysis:
         return any(isinstance(each, Aggregate) for node in nodes for each in walk(node))
 
     def check_grouping(self, statement: Select, labels: dict[str, Expr]) -> None:
-        """Refuse what some engines answer by chance: a bare column beside aggregates, an aggregate in WHERE."""
+        """Refuse what some engines answer by chance.
+
+        A bare column beside aggregates, an aggregate in WHERE, distinct results in the order of what they do not show.
+        """
         for node in statement.where:
             if any(isinstance(each, Aggregate) for each in walk(node)):
                 raise InvalidValueError("an aggregate stands in filter", remedy="use having for conditions on groups")
-        if not (statement.group_by or statement.having or self._aggregated(statement)):
-            return
         self._labels = labels
-        keys = {self._bare(node).key for node in statement.group_by}
-        for node in (*statement.outputs, *statement.having, *(term.expression for term in statement.order_by)):
-            self._check_grouped(node, keys)
+        if statement.group_by or statement.having or self._aggregated(statement):
+            groups = [self._bare(node) for node in statement.group_by]
+            for node in (*statement.outputs, *statement.having, *(term.expression for term in statement.order_by)):
+                self._check_grouped(node, groups)
+        if statement.distinct:
+            outputs = [self._bare(node) for node in statement.outputs]
+            for term in statement.order_by:
+                if not _is_among(self._bare(term.expression), outputs):
+                    raise InvalidValueError(
+                        f"distinct results are ordered by {term.expression!r}, which is none of them",
+                        remedy="select it too, or order by what is selected",
+                    )
         self._labels = {}
 
     def _bare(self, node: Expr) -> Expr:
         node = self.resolve(node)
         return self._bare(node.operand) if isinstance(node, Label) else node
 
-    def _check_grouped(self, node: Expr, keys: set[Any]) -> None:
+    def _check_grouped(self, node: Expr, groups: list[Expr]) -> None:
         node = self._bare(node)
-        if isinstance(node, Aggregate) or node.key in keys:
+        if isinstance(node, Aggregate) or _is_among(node, groups):
             return
         if isinstance(node, ColumnRef):
             raise InvalidValueError(
@@ -202,4 +212,9 @@ class Analysis:
                 remedy=f"add group_by({node!r}), or aggregate it",
             )
         for child in node.children():
-            self._check_grouped(child, keys)
+            self._check_grouped(child, groups)
+
+
+def _is_among(node: Expr, others: list[Expr]) -> bool:
+    """Whether a node is the same expression as one of `others`: of one shape, with the same values."""
+    return any(node.key == other.key and node.values == other.values for other in others)

@@ -35,7 +35,7 @@ from ff_storage.core.sql.expressions import (
     walk,
 )
 from ff_storage.core.sql.scope import Scope, not_configured, predicates
-from ff_storage.core.sql.statements import Delete, Insert, Select, Statement, Update, unshared
+from ff_storage.core.sql.statements import Delete, Insert, Select, Statement, Update, repeats, unshared
 from ff_storage.core.sql.values import JsonText
 from ff_storage.core.tables import Column
 from ff_storage.core.types import (
@@ -108,7 +108,18 @@ class Compiler(Analysis):
                     self._positions[id(each)] = self._count
                     self._count += 1
         if isinstance(statement, Select):
+            if statement.has_sameness:
+                self._share(statement.results())
             self._count += (statement.limit is not None) + (statement.offset is not None)
+
+    def _share(self, nodes: tuple[Expr, ...]) -> None:
+        """Let what is the same expression in several clauses have the same values, and so read alike."""
+        places = [
+            child for node in nodes for parent in walk(node) for child in parent.children() if isinstance(child, Bound)
+        ]
+        positions = [self._positions[id(each)] for each in places]
+        for each, first in zip(places, repeats(nodes), strict=True):
+            self._positions[id(each)] = positions[first]
 
     def _compile_select(self, statement: Select) -> tuple[str, tuple[Output, ...]]:
         labels: dict[str, Expr] = {node.name: node for node in statement.outputs if isinstance(node, Label)}

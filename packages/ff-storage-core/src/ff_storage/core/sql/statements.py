@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeVar
 
-from ff_storage.core.sql.expressions import Aggregate, Bound, ColumnRef, Entity, Expr, Name, Order
+from ff_storage.core.sql.expressions import Aggregate, Bound, ColumnRef, Entity, Expr, Name, Order, walk
 from ff_storage.core.tables import Column
 
 SelectForm = Literal["rows", "count", "exists"]
@@ -43,6 +43,15 @@ class Select:
         values = [value for node in self.expressions() for value in node.values]
         values += [bound for bound in (self.limit, self.offset) if bound is not None]
         return tuple(values)
+
+    @property
+    def has_sameness(self) -> bool:
+        """Whether it matters that two of its expressions are the same one: a group's, or a distinct result's."""
+        return bool(self.group_by) or self.distinct
+
+    def results(self) -> tuple[Expr, ...]:
+        """The expressions that are about results, and so may have to be the same."""
+        return (*self.outputs, *self.group_by, *self.having, *(order.expression for order in self.order_by))
 
     def expressions(self) -> Iterator[Expr]:
         """Every top-level expression, in the order of `values`."""
@@ -123,6 +132,35 @@ class Delete:
 
 
 Statement = Select | Insert | Update | Delete
+
+
+def repeats(groups: Iterable[Expr]) -> tuple[int, ...]:
+    """For each value in `groups`, the first place where an equal one stands in the same spot of an equal shape.
+
+    Two expressions are the same one only if their values are, which no shape tells: a query that groups, or asks for
+    distinct results, adds this to its own.
+    """
+    first: dict[Hashable, int] = {}
+    found: list[int] = []
+    for node in groups:
+        for parent in walk(node):
+            for place, child in enumerate(parent.children()):
+                if isinstance(child, Bound):
+                    index = len(found)
+                    spot = (parent.key, place, _kinds(child.values), child.values)
+                    try:
+                        found.append(first.setdefault(spot, index))
+                    except TypeError:  # a list is like no other
+                        found.append(index)
+    return tuple(found)
+
+
+def _kinds(value: Any) -> Hashable:
+    """The types within a value: 1 and True are equal, and not the same."""
+    if not isinstance(value, tuple):
+        return type(value)
+    values: tuple[Any, ...] = value  # pyright: ignore[reportUnknownVariableType]
+    return tuple([_kinds(each) for each in values])
 
 
 def assignment(column: Column, value: Any) -> tuple[Column, Expr]:

@@ -164,6 +164,42 @@ class AggregateTests(FilterTests):
         counted = Query(Product).select(lower.label("name"), func.count()).group_by(F.name).order_by("name")
         assert await counted.execute(pool) == [("a", 2), ("b", 1), ("c", 1)]
 
+    async def test_groups_of_what_is_computed_with_values(self, pool: Pool) -> None:
+        """An expression is the same one in every clause if its values are, whether it is one object or two."""
+        given = [("a", 1), ("B", 2), ("b", 3), ("c", 4)]
+        await self.given(pool, *[Product(name=n, category=n, stock=s) for n, s in given])
+
+        def made() -> list[Any]:
+            return [
+                F.stock + 7, F.stock > 2, F.stock.in_([1, 2]), F.name.contains("b"), func.lower(F.name + "x"),
+                func.coalesce(F.category, "none"), (F.stock * 2 + 1).label("more"),
+            ]  # fmt: skip
+
+        for one, two, three, four in zip(made(), made(), made(), made(), strict=True):
+            query = Query(Product).select(one, func.count()).group_by(two).having(func.count() > 0).order_by(three)
+            rows = await query.execute(pool)
+            assert sum(count for _, count in rows) == 4, repr(one)
+            assert [row for row, _ in rows] == sorted({row for row, _ in rows}), repr(one)
+            assert await query.count(pool) == len(rows)
+            distinct = Query(Product).select(four).distinct().order_by(three)
+            assert await distinct.execute(pool) == [(row,) for row, _ in rows], repr(one)
+        both = Query(Product).select(F.stock + 1, F.stock + 2).group_by(F.stock + 2, F.stock + 1).order_by(F.stock + 1)
+        assert await both.execute(pool) == [(2, 3), (3, 4), (4, 5), (5, 6)]
+        assert await both.having(F.stock + 2 > 5).execute(pool) == [(5, 6)]
+
+    async def test_an_expression_with_other_values_is_another_one(self, recorder: Recorder) -> None:
+        query = Query(Product).select(F.stock + 7, func.count())
+        await query.group_by(F.stock + 7).execute(recorder)  # the same shape, which is right
+        recorder.sent.clear()
+        distinct = Query(Product).select(F.stock + 7).distinct()
+        for wrong in (
+            query.group_by(F.stock + 8), query.group_by(F.stock + 7).order_by(F.stock + 8),
+            distinct.order_by(F.stock + 8), distinct.order_by(F.stock), distinct.order_by(F.name),
+        ):  # fmt: skip
+            with pytest.raises(InvalidValueError, match="select|group"):
+                await wrong.execute(recorder)
+        assert recorder.sent == []
+
     async def test_s66_a_bare_field_beside_an_aggregate_is_refused(self, recorder: Recorder) -> None:
         query = Query(Product)
         bare: list[Any] = [
