@@ -79,10 +79,9 @@ class PostgresCompiler(Compiler):
         if isinstance(type_, Integer) and node.operator != "/":
             left, right = (self._wide(each, type_) for each in (node.left, node.right))
             return f"({left} {node.operator} {right})"
-        if isinstance(result, Decimal) and node.operator == "/":
-            # The quotient has as many digits as its dividend, or about sixteen: the dividend gets all that are wanted.
+        if isinstance(type_, Decimal) and isinstance(result, Decimal) and node.operator == "/":
             left, right = self.side(node.left, type_, None), self.side(node.right, type_, None)
-            return f"ROUND({left} * 1.{'0' * result.scale} / NULLIF({right}, 0), {result.scale})"
+            return _quotient(left, f"NULLIF({right}, 0)", result.scale, type_.precision)
         return super().arithmetic(node, type_)
 
     def _wide(self, node: Expr, type_: ColumnType) -> str:
@@ -93,13 +92,14 @@ class PostgresCompiler(Compiler):
     def aggregate(self, function: str, argument: Expr, type_: ColumnType, *, distinct: bool) -> str:
         if function in ("min", "max"):
             return self._extreme(function, argument, type_)
-        text = super().aggregate(function, argument, type_, distinct=distinct)
+        plain, result = super().aggregate, self.avg_type(type_)
+        if function == "avg" and isinstance(result, Decimal):
+            total, count = (plain(each, argument, type_, distinct=distinct) for each in ("sum", "count"))
+            return _quotient(total, count, result.scale, _INTEGER_DIGITS)
+        text = plain(function, argument, type_, distinct=distinct)
         if function == "sum" and isinstance(type_, Integer):
             return f"CAST({text} AS bigint)"  # a numeric; beyond 64 bits an error
-        if function == "avg":
-            result = self.avg_type(type_)
-            return f"ROUND({text}, {result.scale})" if isinstance(result, Decimal) else self._real(text, type_)
-        return text
+        return self._real(text, type_) if function == "avg" else text
 
     def _real(self, text: str, type_: ColumnType) -> str:
         return text if isinstance(type_, Float) else f"CAST({text} AS double precision)"
@@ -111,6 +111,19 @@ class PostgresCompiler(Compiler):
         if isinstance(type_, Uuid | Bytes):  # older servers order these and have no min and max for them
             return f"(array_agg({text} ORDER BY {text}{' DESC' if function == 'max' else ''} NULLS LAST))[1]"
         return f"{function.upper()}({text})"
+
+
+_INTEGER_DIGITS: Final = 19
+"""The digits of an integer of 64 bits."""
+
+
+def _quotient(dividend: str, divisor: str, scale: int, digits: int) -> str:
+    """A quotient of numerics, rounded half up to `scale`; the divisor has at most so many `digits`.
+
+    PostgreSQL gives it as many digits after the point as its dividend has, or about sixteen in all, rounded: to round
+    that again could make 0.4995 a 0.50 and then a 1. With more digits than the divisor's no quotient comes that near.
+    """
+    return f"ROUND({dividend} * 1.{'0' * (scale + digits + 1)} / {divisor}, {scale})"
 
 
 def _escaped(text: str) -> str:

@@ -6,8 +6,6 @@ operators between unlike types, a bare column beside aggregates.
 
 from __future__ import annotations
 
-from typing import Any
-
 from ff_storage.core.errors import ConfigurationError, InvalidValueError, UnsupportedFeature
 from ff_storage.core.sql.compiled import Output
 from ff_storage.core.sql.expressions import (

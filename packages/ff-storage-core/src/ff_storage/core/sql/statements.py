@@ -155,7 +155,7 @@ def repeats(groups: Iterable[Expr]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _kinds(value: Any) -> Hashable:
+def _kinds(value: Any) -> Any:
     """The types within a value: 1 and True are equal, and not the same."""
     if not isinstance(value, tuple):
         return type(value)

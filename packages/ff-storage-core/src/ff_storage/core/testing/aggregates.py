@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import decimal
 from decimal import Decimal
 from typing import Any
 
@@ -68,6 +69,15 @@ class AggregateTests(FilterTests):
         assert [type(each) for each in found] == [int, float, Decimal, Decimal, Decimal, Decimal]
         cents = Query(Product).filter(Product.price < 1).select(func.sum(Product.price))
         assert await cents.scalar(pool) == Decimal("1.00")
+
+    async def test_quotients_are_rounded_once(self, pool: Pool) -> None:
+        """The digits after those that count are 4995, which nobody may round up before they are cut off."""
+        price = Decimal("9271331995.57")
+        await self.given(pool, Product(name="a", price=price))
+        context = decimal.Context(prec=60, rounding=decimal.ROUND_HALF_UP)
+        for divisor in map(Decimal, ("4.76", "5.65", "10.51", "25.41")):
+            exact = context.quantize(context.divide(price, divisor), Decimal("0.000001"))
+            assert await Query(Product).select(F.price / divisor).scalar(pool) == exact, divisor
 
     async def test_aggregates_of_what_is_computed(self, pool: Pool) -> None:
         """Values within an aggregate are bound wherever the engine has to write it."""
@@ -196,7 +206,7 @@ class AggregateTests(FilterTests):
             query.group_by(F.stock + 8), query.group_by(F.stock + 7).order_by(F.stock + 8),
             distinct.order_by(F.stock + 8), distinct.order_by(F.stock), distinct.order_by(F.name),
         ):  # fmt: skip
-            with pytest.raises(InvalidValueError, match="select|group"):
+            with pytest.raises(InvalidValueError, match=r"select|group"):
                 await wrong.execute(recorder)
         assert recorder.sent == []
 

@@ -233,6 +233,12 @@ class ValuesConformance(Conformance):
         assert len(found) == len(values) - 1
         assert await Query(Values).select(column).distinct().count(pool) == len(values)
 
+    async def test_the_mean_of_large_decimals_has_all_its_digits(self, pool: Pool) -> None:
+        exact = (Decimal("1000000000.0000000001"), Decimal(3), Decimal(0))
+        await bulk_insert(Values, [Values(exact=each, money=Decimal(10**9)) for each in exact], pool)
+        assert await Query(Values).select(func.avg(Values.exact)).scalar(pool) == Decimal("333333334.33333333336667")
+        assert await Query(Values).select(func.avg(Values.money)).scalar(pool) == 10**9
+
     async def test_an_array_equals_the_same_members_in_the_same_order(self, pool: Pool) -> None:
         given: tuple[list[str], ...] = ([], ["a"], ["a", "b"], ["b", "a"], ["a", "a"], [""], ["a,b"], ["🦆", "'"])
         await bulk_insert(Values, [Values(words=words, numbers=[len(words)]) for words in given], pool)
