@@ -80,6 +80,17 @@ def test_one_statement_takes_all_chunks_and_reads_them_on_the_way() -> None:
     assert sent.read_before == [10]
 
 
+def test_the_first_chunk_is_refused_before_anything_is_sent() -> None:
+    records = parts(25)
+    records[7] = StreamedPart.model_construct(name=7, grade=7)
+    sent = Sent(records, 10)
+    with pytest.raises(InvalidValueError) as caught:
+        sent.run()
+    assert sent.statements == sent.read_before == []
+    assert caught.value.details["rows"] == (0, 10)
+    assert len(caught.value.__notes__) == 1
+
+
 def test_nothing_is_sent_of_no_records() -> None:
     sent = Sent([], 10)
 

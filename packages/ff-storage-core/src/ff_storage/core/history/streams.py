@@ -72,6 +72,8 @@ class RowStream:
 
     def locate(self, error: StorageError) -> None:
         """Say in the server's error which chunk and rows it was in: those of its line, else all of its statement."""
+        if "rows" in error.details:  # it is our own, and has said so
+            return
         line = error.details.pop("line", None)
         if line is None:
             self._locate(error, self.began, self.stop)
