@@ -28,13 +28,17 @@ logger = logging.getLogger("ff_storage.database")
 
 
 class Level:
-    """A transaction or a savepoint within one; `failure` is the error that doomed it."""
+    """A transaction or a savepoint within one; `failure` is the error that doomed it.
 
-    __slots__ = ("failure", "name")
+    `undone`: it was rolled back together with one around it, while its own block was still open.
+    """
+
+    __slots__ = ("failure", "name", "undone")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.failure: Exception | None = None
+        self.undone = False
 
 
 class Work:
@@ -136,6 +140,8 @@ class Work:
 
     async def rollback(self) -> None:
         """Roll everything back. A failure is logged: the pool's cleaner goes on, or discards the connection."""
+        for level in self.levels[1:]:
+            level.undone = True
         del self.levels[1:]
         if not self.lease.broken and not self.connection.is_closed:
             try:
@@ -158,6 +164,9 @@ class Work:
         """
         position = self.levels.index(level)
         level.failure = next((each.failure for each in self.levels[position:] if each.failure is not None), None)
+        inner = self.levels[position + 1 :]
+        for each in inner:
+            each.undone = True
         del self.levels[position:]
         below = self.levels[-1]
         if not keep and (below.failure is not None or self.is_over):
@@ -172,12 +181,20 @@ class Work:
             below.failure = error
             self._note_end(error)
             raise
+        for each in inner:
+            each.undone = not kept
         if keep:
             self._check(level)
 
     async def leave(self, level: Level, error: BaseException | None) -> None:
         """End the block of a savepoint."""
         if level not in self.levels:
+            if error is None and level.undone:
+                raise TransactionAborted(
+                    "what was done in this block was undone with the one around it",
+                    found="an outer transaction or savepoint that ended first",
+                    remedy="leave blocks in the reverse order of entering them",
+                )
             return
         if error is None:
             await self.pop(level, keep=True)

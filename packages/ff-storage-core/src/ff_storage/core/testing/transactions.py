@@ -126,6 +126,24 @@ class TransactionTests(RawTests):
                 async with connection.transaction():
                     pytest.fail("begun")
 
+    async def test_a_block_that_was_undone_with_the_one_around_it_says_so(self, pool: Pool) -> None:
+        async with pool.transaction() as tx:
+            outer = tx.transaction()
+            await outer.__aenter__()
+            inner = tx.transaction()
+            await inner.__aenter__()
+            await self.given_in(inner, "aa")
+            error = ZeroDivisionError()
+            await outer.__aexit__(type(error), error, None)
+            with pytest.raises(TransactionAborted):
+                await inner.__aexit__(None, None, None)
+            with pytest.raises(TransactionAborted):
+                async with tx.transaction() as inner:
+                    await self.given_in(inner, "bb")
+                    await tx.rollback()
+            await self.given_in(tx, "cc")
+        assert await self.codes(pool) == ["cc"]
+
     async def test_savepoints_are_kept_undone_and_released(self, pool: Pool) -> None:
         async with pool.transaction() as tx:
             async with tx.savepoint():
