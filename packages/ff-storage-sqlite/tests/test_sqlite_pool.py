@@ -33,6 +33,7 @@ from ff_storage.core.errors import (
     QueryTimeout,
     TooManyConnections,
     TransactionAborted,
+    TransactionError,
     UniqueViolation,
     WrongLoopError,
 )
@@ -272,6 +273,28 @@ async def test_opening_a_pool_fails_with_the_first_failure(path: Path) -> None:
             await lazy.fetch_val("SELECT 1")
 
 
+async def test_who_connects_at_the_same_time_learns_the_same(path: Path, tmp_path: Path) -> None:
+    """A second `connect()` returns when there is a pool, and raises when there is none."""
+    nowhere = SQLitePool(tmp_path / "none" / "x.db")
+    outcomes = await asyncio.gather(nowhere.connect(), nowhere.connect(), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [ConnectionFailure, ConnectionFailure]
+    pool = SQLitePool(path, min_size=2)
+    first = asyncio.create_task(pool.connect())
+    await asyncio.sleep(0)
+    second = asyncio.create_task(pool.connect())
+    await second
+    assert first.done()
+    assert pool.stats().idle == 2
+    await pool.disconnect()
+    first, second = asyncio.create_task(pool.connect()), asyncio.create_task(pool.connect())
+    await asyncio.sleep(0)
+    first.cancel()
+    await second
+    assert first.cancelled()
+    assert pool.stats().idle == 2
+    await pool.disconnect()
+
+
 async def test_closing_does_not_wait_for_what_is_being_opened(slow: SlowPool) -> None:
     waiting = [asyncio.create_task(slow.fetch_val("SELECT 1")) for _ in range(2)]
     await turns()
@@ -372,7 +395,9 @@ async def session(pool: SQLitePool) -> list[Any]:
 async def test_no_session_state_reaches_the_next_user(pool: SQLitePool, change: str) -> None:
     await pool.execute("INSERT INTO t VALUES (1, 'kept')")
     before = await session(pool)
-    await pool.execute(change)
+    begins = change in ("BEGIN IMMEDIATE", "SAVEPOINT mine")
+    with pytest.raises(TransactionError) if begins else contextlib.nullcontext():
+        await pool.execute(change)
     await pool.settle()
     assert await session(pool) == before
     async with pool.acquire() as connection:

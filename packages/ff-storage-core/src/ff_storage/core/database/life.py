@@ -27,6 +27,8 @@ class Life(Stock):
         super().__init__(settings)
         self.deadlines: Deadlines | None = None
         self._trimming: asyncio.TimerHandle | None = None
+        self._connected: asyncio.Future[None] | None = None
+        """The end, one way or the other, of the `connect()` that is running."""
         _pools.add(self)
 
     async def connect(self) -> None:
@@ -36,13 +38,16 @@ class Life(Stock):
         callers wait; with `min_size=0` it is open at once, whether or not there is a server yet. A replica that cannot
         be reached is logged, and tried again later.
         """
-        if self._state in (OPEN, FORKED):
+        while self._state in (OPEN, FORKED):
             self.check_loop()
-            return
+            if self._connected is None:
+                return
+            await asyncio.shield(self._connected)
         if self._state == CLOSING:
             raise PoolClosed("the pool is closing", remedy="wait for disconnect() to return")
         self._loop = asyncio.get_running_loop()
         self._closed = self._loop.create_future()
+        self._connected = connected = self._loop.create_future()
         self._state = OPEN
         self._persistent = False
         if self._settings.query_timeout is not None:
@@ -61,6 +66,9 @@ class Life(Stock):
                     future.exception()  # seen: only one of them can be raised
             self._terminate()
             raise
+        finally:
+            self._connected = None
+            connected.set_result(None)
         self._persistent = self._insists
         # Given back in one go, or the first would serve all of those that wait.
         for member in members:
@@ -219,7 +227,7 @@ class Life(Stock):
             return
         _parents.append(dict(vars(self)))
         self._state = FORKED
-        self._loop = self._closed = self._trimming = self.deadlines = None
+        self._loop = self._closed = self._connected = self._trimming = self.deadlines = None
         self._members, self._idle = set(), []
         self._waiting = type(self._waiting)()
         self._opening, self._checking, self._cleaning, self._ending = set(), set(), set(), set()
