@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import select
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import chain, islice
 from typing import Any, Final
@@ -83,7 +83,7 @@ class PostgresConnection:
                 database=address.dbname,
                 password=password.reveal() if password is not None else None,
                 ssl=tls or False,
-                timeout=None,  # the pool's own deadline stands around this
+                timeout=None,  # pyright: ignore[reportArgumentType]  # the pool's own deadline stands around this
                 statement_cache_size=0 if shared else statement_cache_size,
                 server_settings={"application_name": address.application_name},
             )
@@ -212,7 +212,7 @@ class PostgresConnection:
         return touched
 
     @asynccontextmanager
-    async def _all_or_nothing(self) -> AsyncIterator[None]:
+    async def _all_or_nothing(self) -> AsyncGenerator[None]:
         """A transaction, unless one is open: a statement that fails in that has doomed it, or its savepoint."""
         if self._driver.is_in_transaction():
             yield
@@ -433,7 +433,7 @@ class PostgresCursor:
         self, connection: PostgresConnection, cursor: Any, attributes: Sequence[Any], *, own: bool, raw: bool
     ) -> None:
         self._connection = connection
-        self._cursor = cursor
+        self._cursor: Any = cursor
         self._own = own
         self._failed = False
         self._raw = attributes if raw else None

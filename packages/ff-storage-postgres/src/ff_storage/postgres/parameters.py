@@ -77,7 +77,7 @@ def bind(text: str, arguments: Sequence[Any]) -> Sequence[Any]:
     """
     expected = placeholders(text)
     if len(arguments) == 1 and isinstance(arguments[0], Mapping):
-        mapping: Mapping[Any, Any] = arguments[0]
+        mapping: Mapping[Any, Any] = arguments[0]  # pyright: ignore[reportUnknownVariableType]
         if expected != 1:
             arguments = [*mapping.values()]
         elif len(mapping) == 1:

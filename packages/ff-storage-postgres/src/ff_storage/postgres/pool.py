@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from ssl import SSLContext
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
 from ff_storage.core.database import Connection, IsolationLevel, Pool, PoolSettings
 from ff_storage.core.database.executor import Bind
@@ -129,15 +129,14 @@ class PostgresPool(Pool):
         own = self._address
         twin = copy.copy(self)
         Pool.__init__(twin, self._settings)
-        twin._address = address(
-            **{
-                "user": own.user,
-                "password": own.password,
-                "dbname": own.dbname,
-                "application_name": own.application_name,
-                **{name: value for name, value in place.items() if value is not None},
-            }
-        )
+        keywords: dict[str, Any] = {
+            "user": own.user,
+            "password": own.password,
+            "dbname": own.dbname,
+            "application_name": own.application_name,
+        }
+        keywords |= {name: value for name, value in place.items() if value is not None}
+        twin._address = address(**keywords)
         explicit = {"sslmode", "sslrootcert", "sslcert", "sslkey"} & place.keys()
         if not explicit and (own.tls.mode != "disable" or is_local(twin._address.host)):
             twin._address = replace(twin._address, tls=own.tls)
@@ -215,6 +214,9 @@ def _published(names: dict[str, Any]) -> dict[str, Any]:
 
 
 def _urls(replicas: object) -> Sequence[str]:
-    if isinstance(replicas, list | tuple) and all(isinstance(url, str) for url in replicas):
-        return replicas
-    raise ConfigurationError("replicas must be a list of URLs", found=f"a {type(replicas).__name__}")
+    kind = type(replicas).__name__
+    if isinstance(replicas, list | tuple):
+        urls = cast("Sequence[object]", replicas)
+        if all(isinstance(url, str) for url in urls):
+            return cast("Sequence[str]", urls)
+    raise ConfigurationError("replicas must be a list of URLs", found=f"a {kind}")

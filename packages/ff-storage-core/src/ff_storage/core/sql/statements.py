@@ -158,7 +158,7 @@ def repeats(groups: Iterable[Expr]) -> tuple[int, ...]:
 def _kinds(value: Any) -> Any:
     """The types within a value: 1 and True are equal, and not the same."""
     if not isinstance(value, tuple):
-        return type(value)
+        return type(value)  # pyright: ignore[reportUnknownVariableType]
     values: tuple[Any, ...] = value  # pyright: ignore[reportUnknownVariableType]
     return tuple([_kinds(each) for each in values])
 

@@ -382,7 +382,7 @@ class JsonText:
 
 def _is_of_json_types(value: Any, depth: int) -> bool:
     """Whether a dict or list holds nothing but the values of JSON's types, text and keys aside."""
-    kind = type(value)
+    kind = type(value)  # pyright: ignore[reportUnknownVariableType]
     if not depth or (kind is not dict and kind is not list):
         return False
     for item in value.values() if kind is dict else value:
