@@ -62,8 +62,9 @@ class PostgresCompiler(Compiler):
         pattern = _PATTERNS[node.kind]
         mark = self.parameter(position, lambda value: pattern(check(value)), node.kind) + "::text"
         if node.fold:
-            # Upper case, because there more letters that are one to a reader become the same.
-            operand, mark = (f"upper({each} COLLATE {self.dialect.fold})" for each in (operand, mark))
+            # Upper case, because there more letters that are one to a reader become the same; of lower case, because
+            # some (ẞ, and the signs of Kelvin and Ohm) are upper case already, and another one than their small letter.
+            operand, mark = (f"upper(lower({each} COLLATE {self.dialect.fold}))" for each in (operand, mark))
         return f"{operand} LIKE {mark} ESCAPE '\\'"
 
     def call(self, function: str, arguments: list[str]) -> str:

@@ -97,6 +97,15 @@ class MatchTests(FilterTests):
                 assert await names_of(Query(Product).filter(func.lower(name) == lower), pool) == both
                 assert await names_of(Query(Product).filter(func.upper(name) == upper), pool) == both
 
+    @requires(Capability.UNICODE_CASEFOLD)
+    @pytest.mark.parametrize(("sign", "letter"), [("\u212a", "k"), ("\u2126", "ω"), ("\u212b", "å"), ("\u03f4", "θ")])
+    async def test_s14_a_sign_folds_as_the_letter_it_is(self, pool: Pool, sign: str, letter: str) -> None:
+        """Kelvin, Ohm and Angstrom, and the symbol theta: each has a capital letter for its twin."""
+        both = {f"1 {sign}", f"1 {letter}"}
+        await self.given(pool, *[Product(name=name) for name in both])
+        for text in (sign, letter, letter.upper()):
+            assert await names_of(Query(Product).filter(col(Product.name).icontains(text)), pool) == both
+
     @lacking(Capability.UNICODE_CASEFOLD)
     async def test_s14_ascii_folds_and_the_rest_is_exact(self, pool: Pool) -> None:
         await self.given(pool, Product(name="ABC É"), Product(name="abc é"))
