@@ -6,6 +6,8 @@ operators between unlike types, a bare column beside aggregates.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ff_storage.core.errors import ConfigurationError, InvalidValueError, UnsupportedFeature
 from ff_storage.core.sql.compiled import Output
 from ff_storage.core.sql.expressions import (
@@ -77,7 +79,7 @@ class Analysis:
         if isinstance(node, Call):
             if node.function == "length":
                 return Integer()
-            return self.type_of(node.arguments[0])
+            return self._common(node.arguments, f"func.{node.function}")[0]
         if isinstance(node, Bound):
             raise InvalidValueError(
                 "a value stands where a field was expected", remedy="one side of every operator must be a field"
@@ -126,7 +128,7 @@ class Analysis:
             return self._source(node.operand)
         if isinstance(node, Aggregate) and node.function in ("min", "max") and node.argument is not None:
             return self._source(node.argument)
-        if isinstance(node, Call) and node.function == "coalesce":
+        if isinstance(node, Call) and node.function == "coalesce" and self._common(node.arguments, "coalesce")[1]:
             return self._source(node.arguments[0])
         return None
 
@@ -147,8 +149,11 @@ class Analysis:
 
     def _meeting(self, node: Comparison) -> tuple[ColumnType, Column | None]:
         """The type in which both sides of an operator meet, and the column that gives it."""
-        sides = [self.resolve(side) for side in (node.left, node.right)]
-        typed = [side for side in sides if not isinstance(side, Bound)]
+        return self._common((node.left, node.right), node.operator)
+
+    def _common(self, nodes: Sequence[Expr], what: str) -> tuple[ColumnType, Column | None]:
+        """The type in which one or two nodes meet, and the column that gives it."""
+        typed = [node for node in map(self.resolve, nodes) if not isinstance(node, Bound)]
         if not typed:
             raise InvalidValueError("both sides of an operator are values", remedy="one side must be a field")
         first = self.type_of(typed[0])
@@ -160,7 +165,7 @@ class Analysis:
             return self.meet(first, second), None
         if type(first) is not type(second):
             raise InvalidValueError(
-                f"{typed[0]!r} and {typed[1]!r} cannot meet in {node.operator}",
+                f"{typed[0]!r} and {typed[1]!r} cannot meet in {what}",
                 found=f"{describe(first)} and {describe(second)}",
             )
         return first, self.column_of(typed[0])

@@ -379,7 +379,7 @@ class Compiler(Analysis):
 
     def write_call(self, node: Call) -> str:
         arguments = [self.resolve(argument) for argument in node.arguments]
-        type_, column = self.type_of(arguments[0]), self.column_of(arguments[0])
+        type_, column = self._common(arguments, f"func.{node.function}")
         if node.function != "coalesce" and not isinstance(type_, Text):
             raise InvalidValueError(f"func.{node.function} needs a text", found=describe(type_))
         return self.call(node.function, [self.side(argument, type_, column) for argument in arguments])

@@ -120,6 +120,30 @@ class AggregateTests(FilterTests):
         query = Query(Product).select(func.min(Product.released), func.max(Product.price), func.min(Product.name))
         assert await query.one(pool) == (days[0], Decimal("0.25"), "n0")
 
+    async def test_coalesce_meets_as_an_operator_does(self, pool: Pool, recorder: Recorder) -> None:
+        """Another column in place of NULL keeps its value, whatever digits the first one has."""
+        await self.given(pool, Product(name="a", price=Decimal("1.25"), rebate=Decimal("2.0625"), stock=3, weight=0.5))
+        await self.given(pool, Product(name="b", price=Decimal("1.25"), stock=3, category="c"))
+        cases: list[tuple[Any, list[Any]]] = [
+            (func.coalesce(F.rebate, F.price), [Decimal("2.0625"), Decimal("1.25")]),
+            (func.coalesce(F.price, F.rebate), [Decimal("1.25"), Decimal("1.25")]),
+            (func.coalesce(F.price / 0, F.rebate), [Decimal("2.0625"), None]),
+            (func.coalesce(func.coalesce(F.rebate / 0, F.price), F.rebate), [Decimal("1.25"), Decimal("1.25")]),
+            (func.coalesce(F.weight, F.stock), [0.5, 3.0]),
+            (func.coalesce(F.stock, F.weight), [3.0, 3.0]),
+            (func.coalesce(F.category, F.name), ["a", "c"]),
+        ]
+        for expression, expected in cases:
+            found = [each for (each,) in await Query(Product).select(expression).order_by(F.name).execute(pool)]
+            assert found == expected, repr(expression)
+            assert [type(each) for each in found] == [type(each) for each in expected]
+        computed: Any = func.coalesce(F.rebate / 0, F.price)
+        assert await Query(Product).filter(computed == Decimal("1.25")).count(pool) == 2
+        for wrong in (func.coalesce(F.stock, F.name), func.coalesce(F.released, F.seen)):
+            with pytest.raises(InvalidValueError, match="coalesce"):
+                await Query(Product).select(wrong).execute(recorder)
+        assert recorder.sent == []
+
     async def test_groups(self, pool: Pool) -> None:
         given = [("a", 1), ("a", 2), (None, 4), ("A", 8), (None, 16)]
         await self.given(pool, *[Product(name=str(n), category=c, stock=s) for n, (c, s) in enumerate(given)])
