@@ -1,7 +1,7 @@
 """Raw SQL's arguments as asyncpg's parameters.
 
 A raw statement of an async pool takes `$1`, `$2`, …. asyncpg binds each value as the type that the server expects
-there, and refuses what does not fit. A dict is sent as JSON.
+there, and refuses what does not fit. A dict among other values is sent as JSON.
 """
 
 from __future__ import annotations
@@ -71,24 +71,21 @@ def lone_mark(text: str, position: int) -> list[str]:
 
 
 def bind(text: str, arguments: Sequence[Any]) -> Sequence[Any]:
-    """The parameters for `text`. A mapping alone binds its values in their order, but for one placeholder it is JSON.
+    """The parameters for `text`. A mapping alone binds its values in their order, and is never taken for JSON itself.
 
     Raises InvalidValueError when the count differs, and for another driver's placeholders.
     """
     expected = placeholders(text)
-    if len(arguments) == 1 and isinstance(arguments[0], Mapping):
-        mapping: Mapping[Any, Any] = arguments[0]  # pyright: ignore[reportUnknownVariableType]
-        if expected != 1:
-            arguments = [*mapping.values()]
-        elif len(mapping) == 1:
-            raise InvalidValueError(
-                "a dict of one key for one placeholder may be meant as JSON or as the value in it",
-                remedy="pass json.dumps(…), or the value alone",
-            )
+    alone = len(arguments) == 1 and isinstance(arguments[0], Mapping)
+    if alone:
+        mapping: Mapping[Any, Any] = arguments[0]
+        arguments = [*mapping.values()]
     if len(arguments) != expected:
         raise InvalidValueError(
             f"the statement has {expected} placeholders ($1, …)",
-            found=f"{len(arguments)} values",
-            remedy="pass one value for each: fetch_all('… WHERE a = $1 AND b = $2', a, b)",
+            found=f"a dict of {len(arguments)} values" if alone else f"{len(arguments)} values",
+            remedy="pass JSON as json.dumps(…): a dict alone binds its values in their order"
+            if alone
+            else "pass one value for each: fetch_all('… WHERE a = $1 AND b = $2', a, b)",
         )
     return [orjson.dumps(value).decode() if isinstance(value, dict) else value for value in arguments]
