@@ -2,7 +2,8 @@
 
 Within the task that opened it, every call through the same pool joins a transaction, and a transaction opened inside
 one is a savepoint of it. A child task does not inherit it: its call raises `TransactionNotShared`, since two tasks
-would mix their statements; pass `connection=tx` to mean it. `pool.detached()` opts a block out.
+would mix their statements; pass `connection=tx` to mean it. `pool.detached()` opts a block out. An async generator runs
+in the task of who reads it: what that does between two items joins a transaction that the generator holds open.
 
 A statement that fails dooms the transaction on every engine: nothing more runs, and leaving the block rolls back and
 raises `TransactionAborted` if the error was swallowed. Within a savepoint it dooms only that. A canceled statement,
