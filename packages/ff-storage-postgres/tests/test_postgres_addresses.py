@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from ff_storage.core.database import open_pool
 from ff_storage.core.errors import ConfigurationError
-from ff_storage.postgres import PostgresPool
+from ff_storage.postgres import Postgres, PostgresPool
 from ff_storage.postgres.address import Address, address
 
 PASSWORD = "S3CR3T-☃"
@@ -253,3 +253,13 @@ def test_a_password_is_shown_by_nothing(password: Any) -> None:
     for copied in (pickle.dumps, copy.deepcopy):
         with pytest.raises(TypeError):
             copied(found)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("kind", [PostgresPool, Postgres])
+@pytest.mark.parametrize("refused", [{"sslmode": "zz"}, {"acquire_timeout": -1.0}, {"port": 0}])
+def test_an_object_whose_arguments_were_refused_can_be_shown(kind: type[Any], refused: dict[str, Any]) -> None:
+    """Reports of errors show the variables of each frame, `self` among them."""
+    with pytest.raises(ConfigurationError) as caught:
+        kind(**refused)
+    shown = [repr(entry.locals["self"]) for entry in caught.traceback if type(entry.locals.get("self")) is kind]
+    assert shown == [f"<{kind.__name__} nowhere, not connected>"]

@@ -151,7 +151,8 @@ class PostgresPool(Pool):
         return bool((await connection.fetch(text, (position,)))[0][0])  # NULL on a server that is no standby
 
     def __repr__(self) -> str:
-        return f"<PostgresPool {self._address}, {self.state}>"
+        where = getattr(self, "_address", "nowhere")  # as in a report of the error that refused its arguments
+        return f"<PostgresPool {where}, {self.state}>"
 
     @property
     def dialect(self) -> PostgresDialect:

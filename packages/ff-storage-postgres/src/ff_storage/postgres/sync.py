@@ -117,7 +117,8 @@ class Postgres(SQL):
         return cls(**{**place, **from_text(rest, cls.__init__), **options})
 
     def __repr__(self) -> str:
-        return f"<Postgres {self._address}, {'connected' if self.is_connected() else 'not connected'}>"
+        where = getattr(self, "_address", "nowhere")  # as in a report of the error that refused its arguments
+        return f"<Postgres {where}, {'connected' if self.is_connected() else 'not connected'}>"
 
     @property
     def dialect(self) -> PostgresDialect:

@@ -44,6 +44,8 @@ GONE: Final = float("-inf")
 class Stock(Upkeep):
     """Gives connections out, takes them back, and discards them; for one event loop."""
 
+    _state = NEW  # of the class too: a report of an error shows a pool whose arguments were refused
+
     def __init__(self, settings: PoolSettings) -> None:
         super().__init__(settings)
         self._state = NEW

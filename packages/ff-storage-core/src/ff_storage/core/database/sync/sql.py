@@ -61,10 +61,12 @@ class SQL(ABC):
     default_isolation: ClassVar[IsolationLevel]
     """What the engine gives a transaction that asks for nothing."""
 
+    _store: Store | None = None  # of the class too: a report of an error shows one whose arguments were refused
+
     def __init__(self, settings: StoreSettings, logger: logging.Logger | None = None) -> None:
         self.logger = logger or logging.getLogger("ff_storage.database")
         self._settings = settings
-        self._store: Store | None = None
+        self._store = None
         self._current = _Current()
         self._connecting = threading.Lock()
         self._inherited: object = None
