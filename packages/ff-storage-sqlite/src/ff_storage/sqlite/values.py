@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -150,8 +151,13 @@ def _decimal_encoder(type_: types.Decimal) -> Convert:
 
 
 def result_decoder(type_: types.ColumnType) -> Convert | None:
-    """`decoder`, for computed values: a whole number that arithmetic took beyond 64 bits comes as a float, rounded."""
+    """`decoder`, for computed values, which may have left their type.
+
+    A whole number that arithmetic took beyond 64 bits comes as a float, rounded; a float beyond its range as infinite.
+    """
     decode = decoder(type_)
+    if isinstance(type_, types.Float):
+        return _finite
     if not (isinstance(type_, types.Integer) or (isinstance(type_, types.Decimal) and is_scaled(type_))):
         return decode
 
@@ -163,6 +169,14 @@ def result_decoder(type_: types.ColumnType) -> Convert | None:
         return value if decode is None else decode(value)
 
     return exact
+
+
+def _finite(value: float) -> float:
+    if math.isfinite(value):
+        return value
+    raise QueryError(
+        "floating-point overflow", found="a result beyond a float's range", remedy="compute with smaller values"
+    )
 
 
 def _decimal_decoder(type_: types.Decimal) -> Convert:

@@ -112,6 +112,13 @@ class AggregateTests(FilterTests):
             assert value == exact
             assert type(value) is int
 
+    async def test_s50_a_float_beyond_its_range_is_an_error(self, pool: Pool) -> None:
+        await self.given(pool, *[Product(name=n, weight=1e308, price=Decimal(10)) for n in "abc"])
+        assert await Query(Product).select(F.weight + 1).order_by(F.name).first(pool) == (1e308,)
+        for wrong in (F.weight * 10, -10 * F.weight, F.weight * F.price, func.sum(F.weight), F.weight / 0.1):
+            with pytest.raises(DatabaseError):
+                await Query(Product).select(wrong).execute(pool)
+
     async def test_least_and_greatest_keep_the_type(self, pool: Pool) -> None:
         days = (dt.date(2023, 12, 31), dt.date(2024, 1, 1))
         await self.given(
