@@ -189,10 +189,15 @@ class Analysis:
         self._labels = labels
         if statement.group_by or statement.having or self._aggregated(statement):
             groups = [self._bare(node) for node in statement.group_by]
+            for node in groups:
+                self.comparable(node, "be grouped by")
             for node in (*statement.outputs, *statement.having, *(term.expression for term in statement.order_by)):
                 self._check_grouped(node, groups)
         if statement.distinct:
             outputs = [self._bare(node) for node in statement.outputs]
+            if not self._holds_key(outputs):  # beside a key there are no two alike, whatever they hold
+                for node in outputs:
+                    self.comparable(node, "be told apart")
             for term in statement.order_by:
                 if not _is_among(self._bare(term.expression), outputs):
                     raise InvalidValueError(
@@ -200,6 +205,11 @@ class Analysis:
                         remedy="select it too, or order by what is selected",
                     )
         self._labels = {}
+
+    def _holds_key(self, outputs: list[Expr]) -> bool:
+        table = self._current.table
+        columns = {node.column.name for node in outputs if isinstance(node, ColumnRef)}
+        return bool(table.primary_key) and columns.issuperset(table.primary_key)
 
     def _bare(self, node: Expr) -> Expr:
         node = self.resolve(node)

@@ -399,6 +399,8 @@ class Compiler(Analysis):
             raise InvalidValueError(f"func.{node.function} needs a number", found=f"{argument!r}, {describe(type_)}")
         if node.function in ("min", "max"):
             self.comparable(argument, "be ordered", type_=type_)
+        elif node.distinct:
+            self.comparable(argument, "be told apart", type_=type_)
         self._in_aggregate = True
         text = self.aggregate(node.function, argument, type_, distinct=node.distinct)
         self._in_aggregate = False

@@ -262,6 +262,21 @@ class AggregateTests(FilterTests):
                 await wrong.execute(recorder)
         assert recorder.sent == []
 
+    async def test_json_is_neither_grouped_nor_told_apart(self, pool: Pool, recorder: Recorder) -> None:
+        """To one engine 1 and 1.0 are the same, and objects without regard to order; to another they are texts."""
+        query = Query(Product)
+        for wrong in (
+            query.select(F.details).distinct(), query.select(F.details, func.count()).group_by(F.details),
+            query.select(func.count(F.details, distinct=True)), query.select(F.name, F.details).distinct(),
+        ):  # fmt: skip
+            with pytest.raises(UnsupportedFeature):
+                await wrong.execute(recorder)
+        assert recorder.sent == []
+        await self.given(pool, Product(name="a", details={"a": 1}), Product(name="b", details={"a": 1}))
+        assert await query.distinct().count(pool) == 2
+        assert await query.select(F.id, F.details).distinct().count(pool) == 2
+        assert await query.select(func.count(F.details)).scalar(pool) == 2
+
     async def test_aggregates_need_what_they_can_compute(self, recorder: Recorder) -> None:
         wrongs: list[Any] = [
             func.sum(F.name), func.avg(F.released), func.sum(F.featured), func.avg(F.id), func.max(F.details),
