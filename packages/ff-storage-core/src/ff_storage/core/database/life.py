@@ -50,6 +50,7 @@ class Life(Stock):
         self._connected = connected = self._loop.create_future()
         self._state = OPEN
         self._persistent = False
+        self._patience = None
         if self._settings.query_timeout is not None:
             self.deadlines = Deadlines(self._settings.query_timeout)
         first: list[asyncio.Future[Member]] = []

@@ -25,6 +25,7 @@ from time import monotonic
 from typing import Any, Final
 
 from ff_storage.core.database.lease import MOMENT, Member
+from ff_storage.core.database.patience import Patience
 from ff_storage.core.database.settings import PoolSettings, PoolStatistics
 from ff_storage.core.database.upkeep import Upkeep
 from ff_storage.core.errors import ConnectionLost, DatabaseError, PoolClosed, PoolFull, PoolTimeout, WrongLoopError
@@ -151,7 +152,12 @@ class Stock(Upkeep):
         self._waiting.append(future)
         timer = None
         if patience is not None:
-            timer = self._loop.call_later(patience, self._expire, future, patience, asyncio.current_task())
+            if patience != self._settings.acquire_timeout:
+                timer = self._loop.call_later(patience, self._expire, future, patience, asyncio.current_task())
+            else:
+                if self._patience is None:
+                    self._patience = Patience(patience, self._loop, self._expire)
+                self._patience.watch(future)
         self._fill()
         try:
             return await future
