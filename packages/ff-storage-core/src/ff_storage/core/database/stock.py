@@ -53,6 +53,7 @@ class Stock(Upkeep):
         self._idle: list[Member] = []
         self._waiting: deque[asyncio.Future[Member]] = deque()
         self._closed: asyncio.Future[None] | None = None
+        self._patience: Patience | None = None
         self._timeouts = self._reruns = 0
         self._moment = MOMENT if settings.check_after is None else min(MOMENT, settings.check_after)
 

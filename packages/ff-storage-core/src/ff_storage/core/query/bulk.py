@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 from pydantic import ValidationError
@@ -21,6 +22,7 @@ from ff_storage.core.history.strategy import Write, strategy_of
 from ff_storage.core.history.streams import RowStream, Values
 from ff_storage.core.program import Program, Row
 from ff_storage.core.sql.scope import Stamp, capture
+from ff_storage.core.tables import Table
 
 if TYPE_CHECKING:
     from ff_storage.core.database.executor import Executor
@@ -193,7 +195,7 @@ class RecordReader:
         self._row = RowStamp(write)
         self._trusted = trusted
         self._managed = managed(table)
-        self._defaults = [column.attribute for column in table.columns if column.default is not None]
+        self._defaults = _defaults(table)
         self._tenant = table.by_name[table.tenant].attribute if table.tenant is not None else ""
         self._stamp = Stamp(write.entity, write.scope, write.dialect) if table.tenant is not None else None
 
@@ -241,6 +243,12 @@ class RecordReader:
                 f"a new {self._model.__name__} sets {names}",
                 remedy="these are the library's to write; pass user_id=…, or trusted=True to keep stored values",
             )
+
+
+@lru_cache(maxsize=1024)
+def _defaults(table: Table) -> tuple[str, ...]:
+    """The attributes whose columns have a default of the database's."""
+    return tuple(column.attribute for column in table.columns if column.default is not None)
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[Sequence[T]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ff_storage.core.context import TenantScope, ambient_scope
 from ff_storage.core.errors import InvalidValueError, TenantNotConfigured, TenantScopeError
-from ff_storage.core.sql.dialect import Dialect
+from ff_storage.core.sql.dialect import Convert, Dialect
 from ff_storage.core.sql.expressions import Bound, ColumnRef, Entity, Expr, InList, IsNull
 from ff_storage.core.tables import Table
 
@@ -112,16 +112,16 @@ class Stamp:
     scope. Tenants are compared as they are stored, so that an enum's member and its value are one.
     """
 
-    __slots__ = ("_adapt", "_allowed", "_encode", "_forced", "_name")
+    __slots__ = ("_allowed", "_column", "_dialect", "_encode", "_forced", "_name")
 
     def __init__(self, entity: Entity, scope: Scope, dialect: Dialect) -> None:
         tenants, name = scope.tenants, entity.table.tenant
         if tenants is None or name is None:
             raise not_configured(entity.name)
-        column = entity.table.by_name[name]
         self._name = entity.name
-        self._adapt = column.adapt
-        self._encode = dialect.encoder(column.type)
+        self._column = entity.table.by_name[name]
+        self._dialect = dialect
+        self._encode: Convert | None = None  # made when it is needed: not for the one tenant of a strict scope
         self._forced = tenants.tenants[0] if tenants.strict else None
         self._allowed: frozenset[Any] | None = None
         if not tenants.strict and not tenants.everything:
@@ -144,7 +144,11 @@ class Stamp:
 
     def encoded(self, tenant: Any) -> Any:
         """The comparable form of `tenant`. Raises TenantScopeError when it cannot be one."""
+        column = self._column
+        encode = self._encode
+        if encode is None:
+            encode = self._encode = self._dialect.encoder(column.type)
         try:
-            return self._encode(tenant if self._adapt is None else self._adapt(tenant))
+            return encode(tenant if column.adapt is None else column.adapt(tenant))
         except InvalidValueError as error:
             raise TenantScopeError(f"a {self._name} names something that is no tenant") from error
