@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ff_storage.core.database import IsolationLevel, Pool, open_pool
+from ff_storage.core.database import Executor, IsolationLevel, Pool, open_pool
 from ff_storage.core.errors import (
     CheckViolation,
     ConnectionLost,
@@ -279,3 +279,23 @@ async def test_a_session_that_the_server_ends(pool: Pool) -> None:
         error = await refused(connection.fetch_all("SELECT $1::text", SECRET), ConnectionLost)
         assert isinstance(error, DatabaseError)
     assert await pool.fetch_val("SELECT 1") == 1
+
+
+async def test_a_table_that_changes_under_a_prepared_statement_is_a_conflict(pool: Pool, empty_database: str) -> None:
+    """The transaction cannot go on, and succeeds when it is run again."""
+    attempts = 0
+
+    async def count_columns(tx: Executor) -> int:
+        nonlocal attempts
+        attempts += 1
+        await tx.fetch_all("SELECT 1")
+        if attempts == 1:
+            with pool.detached():
+                await pool.execute("ALTER TABLE parents ADD COLUMN note text")
+        row = await tx.fetch_one("SELECT * FROM parents")
+        return len(row or ())
+
+    async with open_pool(empty_database, min_size=1, max_size=1) as one:
+        await one.fetch_all("SELECT * FROM parents")
+        assert await one.run_in_transaction(count_columns) == 3
+    assert attempts == 2

@@ -76,6 +76,13 @@ def _of_state(sqlstate: str, said: str, details: dict[str, Any]) -> StorageError
     match sqlstate:
         case "40001" | "40P01":
             return SerializationFailure(said, remedy="run the whole transaction again", details=details)
+        case "0A000" if "cached" in said:  # both drivers prepare statements; outside a transaction they do so again
+            return SerializationFailure(
+                "a table changed under a statement that was prepared",
+                found=said,
+                remedy="run the whole transaction again",
+                details=details,
+            )
         case "55P03":
             return SerializationFailure(said, found="a lock that another transaction holds", details=details)
         case "57014":
