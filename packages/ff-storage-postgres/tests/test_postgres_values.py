@@ -138,11 +138,13 @@ ROUND_TRIPS: list[tuple[str, Any]] = [
 async def test_a_value_that_is_bound_comes_back(pool: Pool, type_: str, value: Any) -> None:
     with decimal.localcontext() as context:
         context.prec = 50
-        assert exact(await pool.fetch_val(f"SELECT $1::{type_}", value)) == exact(value)
-    await pool.execute(f"CREATE TABLE t (x {type_})")
-    assert await pool.execute("INSERT INTO t VALUES ($1)", value) == 1
-    assert await pool.execute_many("INSERT INTO t VALUES ($1)", [(value,), (None,)]) == 2
-    rows = await pool.fetch_all("SELECT x FROM t ORDER BY x IS NULL", as_dict=False)
+        row = await pool.fetch_one(f"SELECT $1::{type_} AS x, $2::int AS n", value, 1)
+        assert row is not None
+        assert exact(row["x"]) == exact(value)
+    await pool.execute(f"CREATE TABLE t (x {type_}, n int)")
+    assert await pool.execute("INSERT INTO t VALUES ($1, $2)", value, 1) == 1
+    assert await pool.execute_many("INSERT INTO t VALUES ($1, $2)", [(value, 2), (None, 3)]) == 2
+    rows = await pool.fetch_all("SELECT x FROM t ORDER BY n", as_dict=False)
     assert [exact(x) for (x,) in rows] == [exact(value), exact(value), exact(None)]
 
 

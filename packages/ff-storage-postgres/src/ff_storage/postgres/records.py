@@ -48,7 +48,7 @@ class UuidMemory(dict[bytes, uuid.UUID]):
 def uuid_bytes(value: Any) -> bytes:
     """The sixteen bytes of a UUID, or of its text. Raises ValueError."""
     if isinstance(value, uuid.UUID):
-        return value.bytes
+        return value.int.to_bytes(16, "big")  # as its `bytes` does, without a property's frame
     if isinstance(value, str):
         return uuid.UUID(value).bytes
     raise ValueError(f"a UUID is expected, got {type(value).__name__}")

@@ -59,7 +59,7 @@ def written_columns(table: Table, values: Mapping[str, Any]) -> tuple[Column, ..
 class RowStamp:
     """Makes the values of new rows out of those of models, with the library's own columns filled in."""
 
-    __slots__ = ("_entity", "_given", "_own", "_tenant")
+    __slots__ = ("_entity", "_given", "_own", "_tenant", "_width")
 
     def __init__(self, write: Write) -> None:
         table = write.table
@@ -71,22 +71,29 @@ class RowStamp:
             self._own[table.by_name[table.version].attribute] = 1
         self._tenant = table.by_name[table.tenant].attribute if table.tenant is not None else None
         self._given = _given(table)
+        self._width = len(table.writable)
 
-    def __call__(self, values: Mapping[str, Any], tenant: Any) -> dict[str, Any]:
+    def __call__(self, values: dict[str, Any], tenant: Any) -> dict[str, Any]:
         """The values of one row; those given may hold more than the columns.
 
         Raises InvalidValueError for a field without a value, as what was not validated may have.
         """
+        row = values | self._own
+        if self._tenant is not None:
+            row[self._tenant] = tenant
+        # As many as there should be, and so the very same, unless something is missing and something else is there.
+        if len(row) == self._width and all(map(row.__contains__, self._given)):
+            return row
         try:
-            row = {attribute: values[attribute] for attribute in self._given}
+            picked = {attribute: values[attribute] for attribute in self._given}
         except KeyError as missing:
             raise InvalidValueError(
                 f"a new {self._entity.name} has no value for {missing.args[0]}", remedy="set every required field"
             ) from None
-        row.update(self._own)
+        picked.update(self._own)
         if self._tenant is not None:
-            row[self._tenant] = tenant
-        return row
+            picked[self._tenant] = tenant
+        return picked
 
 
 @lru_cache(maxsize=1024)

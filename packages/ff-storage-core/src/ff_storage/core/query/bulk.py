@@ -212,7 +212,7 @@ class RecordReader:
         row = self._row(values, self._stamp(values.get(self._tenant)) if self._stamp is not None else None)
         if self._trusted:
             row |= {name: values[name] for name in self._managed & record.__pydantic_fields_set__}
-        else:
+        elif not self._managed.isdisjoint(record.__pydantic_fields_set__):
             self._refuse_managed(record)
         for attribute in self._defaults:
             if row[attribute] is None and attribute not in record.__pydantic_fields_set__:
