@@ -148,3 +148,13 @@ def test_the_servers_error_says_in_which_chunk_it_was(
         sent.program.throw(UniqueViolation("taken", details=dict(details)))
 
     assert caught.value.details == {"chunk": chunk, "rows": rows}
+
+
+def test_a_record_that_lacks_a_value_and_carries_something_else_is_refused() -> None:
+    """As many values as columns are not enough: what a model keeps beside its fields is none of them."""
+    record = StreamedPart(name="a", grade=1)
+    del record.__dict__["name"]
+    record.__dict__["remembered"] = "by a cached property"
+
+    with pytest.raises(InvalidValueError, match="name"):
+        Sent([record], 10).run()

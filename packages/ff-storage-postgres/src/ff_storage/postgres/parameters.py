@@ -78,7 +78,7 @@ def bind(text: str, arguments: Sequence[Any]) -> Sequence[Any]:
     expected = placeholders(text)
     alone = len(arguments) == 1 and isinstance(arguments[0], Mapping)
     if alone:
-        mapping: Mapping[Any, Any] = arguments[0]
+        mapping: Mapping[Any, Any] = arguments[0]  # pyright: ignore[reportUnknownVariableType]
         arguments = [*mapping.values()]
     if len(arguments) != expected:
         raise InvalidValueError(

@@ -96,12 +96,12 @@ class Lease(Executor):
         if self.work is not None:
             return await self.work.call(function, raw)
         try:
-            return await self.perform(function, raw)
+            return await self._perform(function, raw)
         finally:
             if raw is not None:
                 self.pool.note_write()
 
-    async def perform(self, function: Callable[[Connection], Awaitable[T]], raw: str | None = None) -> T:
+    async def _perform(self, function: Callable[[Connection], Awaitable[T]], raw: str | None = None) -> T:
         """Run `function` on the connection, whatever is open on it."""
         self.pool.check_loop()
         if self.busy:

@@ -66,7 +66,7 @@ class Work:
         level = self.levels[-1]
         self._check(level)
         try:
-            result = await self.lease.perform(function, raw)
+            result = await self.lease._perform(function, raw)
         except ConcurrentUseError:
             raise  # it was used wrongly, and nothing was sent
         except DatabaseError as error:
@@ -107,7 +107,7 @@ class Work:
     async def begin(self) -> None:
         """Begin the transaction."""
         self._check_lease()
-        await self.lease.perform(lambda connection: connection.begin(self.isolation, readonly=self.readonly))
+        await self.lease._perform(lambda connection: connection.begin(self.isolation, readonly=self.readonly))
         self.levels = [Level("")]
 
     async def commit(self) -> None:
@@ -120,7 +120,7 @@ class Work:
             await self.rollback()
             raise
         try:
-            await self.lease.perform(lambda connection: connection.commit())
+            await self.lease._perform(lambda connection: connection.commit())
             self.lease.pool.note_write()
         except DatabaseError as error:
             self.levels[0].failure = error
@@ -145,7 +145,7 @@ class Work:
         del self.levels[1:]
         if not self.lease.broken and not self.connection.is_closed:
             try:
-                await self.lease.perform(lambda connection: connection.rollback())
+                await self.lease._perform(lambda connection: connection.rollback())
             except DatabaseError as error:
                 self.lease.abandon()
                 logger.warning("a rollback failed, its connection is discarded: %s", error)
@@ -174,7 +174,7 @@ class Work:
         self._check(below)
         kept = keep and level.failure is None
         try:
-            await self.lease.perform(
+            await self.lease._perform(
                 lambda connection: connection.release(level.name) if kept else connection.rollback_to(level.name)
             )
         except DatabaseError as error:

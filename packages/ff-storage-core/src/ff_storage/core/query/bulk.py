@@ -208,7 +208,7 @@ class RecordReader:
                     f"a record must be a {model.__name__} or a mapping", found=f"a {type(record).__name__}"
                 )
             record = self._made(cast("Mapping[str, Any]", record))
-        values = record.__dict__
+        values: dict[str, Any] = record.__dict__  # pyright: ignore[reportAssignmentType]
         row = self._row(values, self._stamp(values.get(self._tenant)) if self._stamp is not None else None)
         if self._trusted:
             row |= {name: values[name] for name in self._managed & record.__pydantic_fields_set__}
