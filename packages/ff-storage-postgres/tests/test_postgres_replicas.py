@@ -7,7 +7,6 @@ import pytest
 
 import servers
 from ff_storage import (
-    AsyncSchemaManager,
     ConfigurationError,
     DatabaseReadOnly,
     Field,
@@ -18,6 +17,7 @@ from ff_storage import (
     bulk_insert,
     open_pool,
 )
+from ff_storage.testing import create_tables
 
 
 class Reading(PydanticModel):
@@ -43,8 +43,8 @@ def standby(primary: servers.Cluster) -> Iterator[servers.Cluster]:
 async def pool(primary: servers.Cluster, standby: servers.Cluster) -> AsyncIterator[PostgresPool]:
     async with open_pool(primary.server.url, replicas=[standby.server.url]) as pool:
         assert isinstance(pool, PostgresPool)
-        await AsyncSchemaManager(pool).sync_schema([Reading])
-        await pool.execute("TRUNCATE readings")
+        await pool.execute("DROP TABLE IF EXISTS readings")
+        await create_tables(pool, Reading)
         await caught_up(pool, standby)
         yield pool
         standby.server.ask("SELECT pg_wal_replay_resume()")
