@@ -34,6 +34,7 @@ async def fill(pool: Pool, count: int) -> None:
 @contextlib.asynccontextmanager
 async def running(engine: ServerEngine, pool: Pool, sql: str) -> AsyncGenerator[asyncio.Task[object]]:
     """A task in whose session `sql` runs; it may have ended when the block does."""
+    await pool.fetch_val("SELECT 1")  # so that what is seen to run is `sql`, and not what a session begins with
     task = asyncio.create_task(pool.fetch_val(sql))
     try:
         await eventually(lambda: len(engine.busy()) > 0)
@@ -88,6 +89,7 @@ async def test_f02_a_connection_killed_under_a_query_is_lost_and_replaced(server
 async def test_f02_a_write_that_was_sent_is_not_repeated(server_engine: ServerEngine) -> None:
     slow_write = f"INSERT INTO {TABLE} SELECT 1, 1 FROM ({server_engine.slow(1)}) AS slowly"
     async with server_engine.pool(max_size=2) as pool:
+        await pool.fetch_val("SELECT 1")  # as in `running`
         task = asyncio.create_task(pool.execute(slow_write))
         await eventually(lambda: len(server_engine.busy()) == 1)
         server_engine.kill_all()

@@ -466,6 +466,11 @@ def _abandon(driver: Any) -> None:
         driver.terminate()
 
 
+def lost_while_opening() -> ConnectionFailure:
+    """The error for a connection that was lost before it was one: the next attempt may succeed."""
+    return _transient("the connection broke while it was opened")
+
+
 def _transient(message: str) -> ConnectionFailure:
     failure = ConnectionFailure(message, remedy="check that a PostgreSQL server listens there, and look into its log")
     failure.transient = True
@@ -480,7 +485,7 @@ def _refused(error: Exception, address: Address) -> StorageError:
         found = str(error).split("\n", 1)[0]
         return ConnectionFailure("no session can be opened", found=found, remedy="check the server's pg_hba.conf")
     if isinstance(error, asyncpg.InternalClientError):
-        return _transient("the connection broke while it was opened")
+        return lost_while_opening()
     if isinstance(error, asyncio.TimeoutError):
         return _transient(f"no answer from {address.place}")
     assert isinstance(error, OSError | EOFError)  # noqa: S101 - there are no others

@@ -13,10 +13,10 @@ from typing import Any, ClassVar, Final, cast
 from ff_storage.core.database import Connection, IsolationLevel, Pool, PoolSettings
 from ff_storage.core.database.executor import Bind
 from ff_storage.core.database.settings import check_limit
-from ff_storage.core.errors import ConfigurationError, nearest
+from ff_storage.core.errors import ConfigurationError, ConnectionLost, nearest
 from ff_storage.postgres import parameters
 from ff_storage.postgres.address import address, flag, from_text, is_local, parse_url
-from ff_storage.postgres.connection import PostgresConnection
+from ff_storage.postgres.connection import PostgresConnection, lost_while_opening
 from ff_storage.postgres.dialect import FOLDS, PostgresDialect
 from ff_storage.postgres.session import COLLATIONS
 
@@ -178,8 +178,10 @@ class PostgresPool(Pool):
         if self._dialect.server_version is None:
             try:
                 rows = await connection.fetch(COLLATIONS, ())
-            except BaseException:
+            except BaseException as error:
                 connection.terminate()
+                if isinstance(error, ConnectionLost):  # no statement of the caller's was sent on it
+                    raise lost_while_opening() from error
                 raise
             collations = {"pg_catalog." + name for (name,) in rows}
             self._dialect.learn(connection.server_version, frozenset(each for each in FOLDS if each in collations))
