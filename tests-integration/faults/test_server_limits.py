@@ -44,7 +44,8 @@ async def test_f15_a_server_without_connections_is_told_and_those_that_are_open_
                     pass
         await store(other)
         await other.disconnect()
-        await eventually(lambda: own_server.state().sessions == 0)
+        # None, or the one that the pool was still asking for when its caller gave up.
+        await eventually(lambda: own_server.state().sessions == pool.get_open_connections())
         await ok_set(own_server, pool)
 
 

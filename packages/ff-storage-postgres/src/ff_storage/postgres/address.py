@@ -294,9 +294,11 @@ def is_local(host: str) -> bool:
     if host.startswith(("/", "@")) or host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return False
+    # An IPv4 address within an IPv6 one is a loopback for some versions of Python only, so for none here.
+    return address.is_loopback and getattr(address, "ipv4_mapped", None) is None
 
 
 def _tls(host: str, given: object, mode: str | None, root: str | None, certificate: str | None, key: str | None) -> Tls:
