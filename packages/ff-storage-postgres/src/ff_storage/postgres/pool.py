@@ -16,8 +16,9 @@ from ff_storage.core.database.settings import check_limit
 from ff_storage.core.errors import ConfigurationError, ConnectionLost, nearest
 from ff_storage.postgres import parameters
 from ff_storage.postgres.address import address, flag, from_text, is_local, parse_url
-from ff_storage.postgres.connection import PostgresConnection, lost_while_opening
+from ff_storage.postgres.connection import PostgresConnection
 from ff_storage.postgres.dialect import FOLDS, PostgresDialect
+from ff_storage.postgres.driver_errors import lost_while_opening
 from ff_storage.postgres.session import COLLATIONS
 
 _PUBLISHED: Final = {

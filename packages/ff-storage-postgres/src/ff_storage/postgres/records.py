@@ -7,7 +7,6 @@ whose rows share few values, tenants and users: both the time to make it, and wh
 
 from __future__ import annotations
 
-import datetime as dt
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -15,6 +14,7 @@ from typing import Any, Final
 import orjson
 
 from ff_storage.core.program import Row
+from ff_storage.postgres.values import aware
 
 _MEMORIES: Final = 1024
 """UUIDs that are remembered; then all are forgotten."""
@@ -77,11 +77,6 @@ def plain_rows(rows: Sequence[Any], attributes: Sequence[Any]) -> list[Row]:
     ]
 
 
-def _aware(value: dt.datetime) -> dt.datetime:
-    """An instant; asyncpg leaves the server's infinity, which is the end of Python's calendar, without a zone."""
-    return value if value.tzinfo is not None else value.replace(tzinfo=dt.UTC)
-
-
 def _plain_uuid(value: uuid.UUID) -> uuid.UUID:
     return value if type(value) is uuid.UUID else uuid.UUID(int=value.int)
 
@@ -97,11 +92,11 @@ def _list_of(decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 _PLAIN: Final[dict[str, Callable[[Any], Any]]] = {
-    "timestamptz": _aware,
+    "timestamptz": aware,
     "uuid": _plain_uuid,
     "json": orjson.loads,
     "jsonb": orjson.loads,
-    "timestamptz[]": _list_of(_aware),
+    "timestamptz[]": _list_of(aware),
     "uuid[]": _list_of(_plain_uuid),
     "json[]": _list_of(orjson.loads),
     "jsonb[]": _list_of(orjson.loads),
