@@ -2,7 +2,7 @@
 
 import uuid
 
-from ff_storage.postgres.records import UuidMemory, uuid_bytes
+from ff_storage.postgres.codecs import UuidMemory, uuid_bytes
 
 
 def test_a_uuid_that_is_remembered_is_the_same_object() -> None:

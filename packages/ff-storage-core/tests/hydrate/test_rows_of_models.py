@@ -7,15 +7,18 @@ import enum
 import ipaddress
 import pickle
 import uuid
+import weakref
 from typing import Any, Literal
 
 import pytest
-from pydantic import AnyUrl, BaseModel, PrivateAttr, Secret, SecretBytes, SecretStr
+from pydantic import AnyUrl, BaseModel, PrivateAttr, Secret, SecretBytes, SecretStr, ValidationError, create_model
 
 from ff_storage import Field, Many, PydanticModel, RelationNotLoaded, Relationship
 from ff_storage.core.model.hydrate import changed_columns, fallbacks, row_builder, rows_builder
+from ff_storage.core.model.loaded import Loaded
 from ff_storage.core.sql.dialect import Dialect
 from ff_storage.core.tables import Column
+from ff_storage.core.types import Integer, Text
 
 NOON = dt.datetime(2024, 2, 29, 12, 0, 0, 123456, tzinfo=dt.UTC)
 
@@ -190,3 +193,78 @@ def test_the_set_fields_of_a_row_are_an_instances_own(model: type[HydratedNote],
     assert copy.deepcopy(copied).model_fields_set == copied.model_copy().model_fields_set == second.model_fields_set
     with pytest.raises(AttributeError):
         _ = model.__new__(model).__pydantic_fields_set__
+
+
+# --- instances are filled as those of another class, of which nobody notices
+
+
+def test_no_class_appears_beside_the_model(natives: Dialect, row_of: Any) -> None:
+    heard: list[type] = []
+
+    class HydratedPlace(PydanticModel):
+        __multi_tenant__ = False
+        name: str
+
+        def __init_subclass__(cls, **options: Any) -> None:
+            super().__init_subclass__(**options)
+            heard.append(cls)
+
+    columns = HydratedPlace.__ff_entity__.blueprint.table.columns
+    place = HydratedPlace(name="here")
+
+    made = row_builder(HydratedPlace, columns, natives)(row_of(place, columns, natives))
+
+    assert type(made) is HydratedPlace
+    assert made == place
+    assert heard == []
+    assert HydratedPlace.__subclasses__() == []
+    assert all("__ff_entity__" in vars(each) for each in PydanticModel.__subclasses__())
+    assert weakref.ref(made)() is made
+    with pytest.raises(ValidationError):
+        made.name = 7  # type: ignore[assignment]
+
+
+WORDS = ["class", "naïve", "ﬁne", "𝔵", "snake_case", "l", "É"]
+"""Field names that are no attribute in source, or another one: keywords, and what Python normalizes."""
+
+
+@pytest.mark.parametrize("count", [1, 20])
+@pytest.mark.parametrize("names", [[word] for word in WORDS] + [WORDS, [f"field_{n}" for n in range(40)]])
+def test_any_name_of_a_field_will_do(names: list[str], count: int, natives: Dialect) -> None:
+    model: Any = create_model("HydratedWords", __base__=Loaded, **dict.fromkeys(names, (int, ...)))
+    columns = [Column(f"c{n}", Integer(), False, name) for n, name in enumerate(names)]
+    values = dict(zip(names, range(len(names)), strict=True))
+
+    made = rows_builder(model, columns, natives)([tuple(values.values())] * count)
+
+    assert made == [model.model_validate(values)] * count
+    assert all(list(vars(each).items()) == list(values.items()) for each in made)
+
+
+def test_a_model_of_another_layout_is_made_otherwise(natives: Dialect) -> None:
+    class HydratedWide(Loaded):
+        __slots__ = ("more",)
+        name: str
+
+    class HydratedGiven(Loaded):
+        name: str
+
+        def __getattr__(self, name: str) -> Any:
+            return f"no {name}"
+
+    born: list[type] = []
+
+    class HydratedNew(Loaded):
+        name: str
+
+        def __new__(cls, **_: Any) -> Any:
+            born.append(cls)
+            return super().__new__(cls)
+
+    for model in (HydratedWide, HydratedGiven, HydratedNew):
+        made = rows_builder(model, [Column("name", Text(), False, "name")], natives)([("a",)] * 20)
+        assert [*map(type, made)] == [model] * 20
+        assert made == [model(name="a")] * 20
+        assert made[0].model_fields_set == {"name"}
+        assert changed_columns(made[0]) == {}
+    assert born == [HydratedNew] * 21  # and once for the expected one

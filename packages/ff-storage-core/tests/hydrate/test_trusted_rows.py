@@ -47,6 +47,7 @@ from pydantic_core import core_schema
 from typing_extensions import TypedDict
 
 from ff_storage.core.model.hydrate import fallbacks, row_builder
+from ff_storage.core.model.loaded import Loaded
 from ff_storage.core.sql.dialect import Dialect
 from ff_storage.core.types import Array, Bytes, Date, Decimal, Integer, Json, Text, Timestamp, Uuid
 
@@ -54,8 +55,8 @@ NOON = dt.datetime(2024, 2, 29, 12, 0, 0, 123456, tzinfo=dt.UTC)
 KEY = uuid.UUID("6ba7b810-9dad-41d1-80b4-00c04fd430c8")
 
 
-class Base(BaseModel):
-    __slots__ = ("__ff_plan__", "__ff_row__", "__ff_values__")
+class Base(Loaded, BaseModel):
+    pass
 
 
 class Color(enum.Enum):

@@ -7,10 +7,10 @@ left for us is its errors, the state of the session, and bulk inserts by COPY.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import select
 import ssl
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
 from itertools import chain, islice
 from typing import Any, Final
 
@@ -25,9 +25,10 @@ from ff_storage.core.errors import (
 from ff_storage.core.program import Row, Target
 from ff_storage.postgres import errors
 from ff_storage.postgres.address import Address
+from ff_storage.postgres.codecs import Driver, TypedRecord
 from ff_storage.postgres.driver_errors import refused, translated
 from ff_storage.postgres.keepalive import keep_alive
-from ff_storage.postgres.records import plain_rows, use_plain_uuids
+from ff_storage.postgres.records import plain_rows
 from ff_storage.postgres.redaction import without_frames
 from ff_storage.postgres.session import leaves_session
 
@@ -85,9 +86,10 @@ class PostgresConnection:
                 timeout=None,  # pyright: ignore[reportArgumentType]  # the pool's own deadline stands around this
                 statement_cache_size=0 if shared else statement_cache_size,
                 server_settings={"application_name": address.application_name},
+                connection_class=Driver,
             )
             if plain_uuids:
-                await use_plain_uuids(driver)
+                driver.use_plain_uuids()
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, EOFError) as error:
             _abandon(driver)
             raise refused(error, address) from without_frames(error)
@@ -134,15 +136,18 @@ class PostgresConnection:
     async def fetch(self, text: str, parameters: Sequence[Any]) -> list[Row]:
         """Every row, as asyncpg's records."""
         try:
-            rows: list[Row] = await self._driver.fetch(text, *parameters)
+            rows: list[Row] = await self._driver.fetch(text, *parameters, record_class=TypedRecord)
         except Exception as error:
             raise await self._failed(error) from error
         return rows
 
     async def fetch_named(self, text: str, parameters: Sequence[Any]) -> tuple[tuple[str, ...], list[Row]]:
         """The names of the columns, and every row in plain Python values."""
-        rows = await self.fetch(text, parameters)
-        return (tuple(rows[0].keys()), await self._plain(text, rows)) if rows else ((), [])  # type: ignore[attr-defined]
+        try:
+            rows = await self._driver.fetch(text, *parameters)
+        except Exception as error:
+            raise await self._failed(error) from error
+        return (tuple(rows[0].keys()), await self._plain(text, rows)) if rows else ((), [])
 
     async def fetch_first(self, text: str, parameters: Sequence[Any]) -> tuple[tuple[str, ...], Row | None]:
         """The names of the columns, and the first row if there is one."""
@@ -210,7 +215,7 @@ class PostgresConnection:
                 touched += await self._run(text, row)
         return touched
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def _all_or_nothing(self) -> AsyncGenerator[None]:
         """A transaction, unless one is open: a statement that fails in that has doomed it, or its savepoint."""
         if self._driver.is_in_transaction():
@@ -231,7 +236,9 @@ class PostgresConnection:
             if own:
                 await self._driver.execute("BEGIN")
             # A pooler's session may know the name already, from another process.
-            statement = await self._driver.prepare(text, name="" if self._shared else None)
+            statement = await self._driver.prepare(
+                text, name="" if self._shared else None, record_class=None if raw else TypedRecord
+            )
             attributes = statement.get_attributes()
             cursor = await statement.cursor(*parameters)
         except Exception as error:
@@ -348,9 +355,11 @@ class PostgresConnection:
         # asyncpg keeps the statement that it has just run, and has no public way to its columns but another round trip.
         driver = self._driver
         state = driver._stmt_cache.get((text, driver._protocol.get_record_class(), False))
+        attributes: Sequence[Any]
         if state is not None:
-            attributes: Sequence[Any] = state._get_attributes()
-            return attributes
+            with contextlib.suppress(asyncpg.InternalClientError):  # a type was forgotten when codecs changed
+                attributes = state._get_attributes()
+                return attributes
         try:
             attributes = (await driver.prepare(text, name="")).get_attributes()
             await self._settle()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ff_storage.core.sql.compiler import Compiler
 from ff_storage.core.sql.dialect import Capability, Convert, Dialect
@@ -42,8 +42,10 @@ class PostgresDialect(Dialect):
     streams_inserts: ClassVar[bool] = True
     plain_rows: ClassVar[bool] = False
 
-    def __init__(self) -> None:
+    def __init__(self, *, binary_uuids: bool = False) -> None:
         super().__init__()
+        self.binary_uuids: Final = binary_uuids
+        """Whether the driver takes and gives UUIDs as their sixteen bytes."""
         self.fold = FOLDS[0]
         self.server_version: int | None = None
         """The server's version as a number (150018); None until the first connection."""
@@ -65,11 +67,11 @@ class PostgresDialect(Dialect):
 
     def encoder(self, type_: ColumnType) -> Convert:
         """Canonical value → what the drivers bind."""
-        return values.encoder(type_)
+        return values.encoder(type_, binary_uuids=self.binary_uuids)
 
     def decoder(self, type_: ColumnType) -> Convert | None:
         """What the drivers return → canonical value."""
-        return values.decoder(type_)
+        return values.decoder(type_, binary_uuids=self.binary_uuids)
 
     def literal(self, value: Any, type_: ColumnType) -> str:
         """`value` as SQL text, for DDL."""

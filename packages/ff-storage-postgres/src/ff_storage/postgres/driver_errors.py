@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from ff_storage.core.errors import ConnectionFailure, ConnectionLost, StorageError
+from ff_storage.core.errors import ConnectionFailure, ConnectionLost, InvalidRowError, StorageError
 from ff_storage.postgres import errors
 from ff_storage.postgres.address import Address
 from ff_storage.postgres.redaction import redact, redact_refusal, without_values
@@ -37,7 +37,24 @@ def translated(error: Exception, driver: Any) -> Exception:
             lost.sent = "cannot switch to state" not in str(error)
             return lost
         return errors.of_client(error)
+    if isinstance(error, ValueError | ArithmeticError):  # a decoder's
+        return _unreadable(error, driver)
     return error
+
+
+def _unreadable(error: Exception, driver: Any) -> StorageError:
+    """The error for a value that Python has no form for, and the session no form that is read."""
+    error.args = ("a decoder refused a value",)  # its own words quote it
+    style = str(driver.get_settings().DateStyle)
+    if not style.startswith("ISO"):
+        return InvalidRowError(
+            "a row cannot be read", found=f"DateStyle is {style}", remedy="SET DateStyle = 'ISO', or leave it alone"
+        )
+    return InvalidRowError(
+        "a row cannot be read",
+        found=f"a {type(error).__name__}",
+        remedy="correct the stored value, or select its text: Python's dates go from the year 1 to 9999",
+    )
 
 
 def lost_while_opening() -> ConnectionFailure:

@@ -119,7 +119,7 @@ class PostgresPool(Pool):
         self._pgbouncer = flag("pgbouncer", pgbouncer)
         self._statement_cache_size = statement_cache_size
         self._plain_uuids = uuid == "python"
-        self._dialect = PostgresDialect()
+        self._dialect = PostgresDialect(binary_uuids=self._plain_uuids)
         self.serve_reads_from([self._replica(url) for url in _urls(replicas)])
 
     def _replica(self, url: str) -> PostgresPool:

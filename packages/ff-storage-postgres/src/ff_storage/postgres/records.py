@@ -1,9 +1,4 @@
-"""What asyncpg makes of rows, and what callers see of them.
-
-asyncpg has a UUID class of its own, which serializers that look at exact types refuse. So a connection decodes UUIDs
-to Python's own class, unless it is asked not to. A memory of the last ones saves an object of every row for the columns
-whose rows share few values, tenants and users: both the time to make it, and what the garbage collector looks at.
-"""
+"""What callers of raw SQL see of asyncpg's records: plain Python values."""
 
 from __future__ import annotations
 
@@ -15,50 +10,6 @@ import orjson
 
 from ff_storage.core.program import Row
 from ff_storage.postgres.values import aware
-
-_MEMORIES: Final = 1024
-"""UUIDs that are remembered; then all are forgotten."""
-
-
-class UuidMemory(dict[bytes, uuid.UUID]):
-    """The sixteen bytes of a UUID → the UUID, made when it is first asked for."""
-
-    __slots__ = ()
-
-    def __missing__(
-        self,
-        data: bytes,
-        # as defaults: one local name instead of two look-ups for each value of 10,000 rows
-        new: Callable[[type[uuid.UUID]], uuid.UUID] = object.__new__,
-        cls: type[uuid.UUID] = uuid.UUID,
-        number: Callable[..., int] = int.from_bytes,
-        set_int: Callable[[Any, Any], None] = uuid.UUID.__dict__["int"].__set__,
-        set_safe: Callable[[Any, Any], None] = uuid.UUID.__dict__["is_safe"].__set__,
-        unknown: uuid.SafeUUID = uuid.SafeUUID.unknown,
-    ) -> uuid.UUID:
-        # What the class' constructor does, at a quarter of its cost.
-        if len(self) >= _MEMORIES:
-            self.clear()
-        made = self[data] = new(cls)
-        set_int(made, number(data, "big"))
-        set_safe(made, unknown)
-        return made
-
-
-def uuid_bytes(value: Any) -> bytes:
-    """The sixteen bytes of a UUID, or of its text. Raises ValueError."""
-    if isinstance(value, uuid.UUID):
-        return value.int.to_bytes(16, "big")  # as its `bytes` does, without a property's frame
-    if isinstance(value, str):
-        return uuid.UUID(value).bytes
-    raise ValueError(f"a UUID is expected, got {type(value).__name__}")
-
-
-async def use_plain_uuids(driver: Any) -> None:
-    """Have a connection of asyncpg take and give `uuid.UUID`."""
-    await driver.set_type_codec(
-        "uuid", schema="pg_catalog", encoder=uuid_bytes, decoder=UuidMemory().__getitem__, format="binary"
-    )
 
 
 def plain_rows(rows: Sequence[Any], attributes: Sequence[Any]) -> list[Row]:

@@ -26,9 +26,9 @@ from ff_storage.core.context import utc_now
 from ff_storage.core.errors import ConfigurationError, UnknownFieldError
 from ff_storage.core.model import registry
 from ff_storage.core.model.body import BASE_FIELDS, check_field_names, inject, own_annotations, take_relations
-from ff_storage.core.model.construct import late_getattr
 from ff_storage.core.model.entity import ModelEntity
 from ff_storage.core.model.field import Field
+from ff_storage.core.model.loaded import Loaded
 from ff_storage.core.model.relationship import Relation, RelationDescriptor, Relationship
 from ff_storage.core.model.settings import read_settings
 from ff_storage.core.sql.expressions import ColumnRef
@@ -167,7 +167,7 @@ def _all_relations(models: list[Any], declared: Mapping[str, Relation]) -> tuple
     return everything | dict(declared), frozenset(own)
 
 
-class PydanticModel(BaseModel, metaclass=ModelMeta):  # noqa: PLW1641 - Pydantic makes the hash of frozen models
+class PydanticModel(Loaded, metaclass=ModelMeta):  # noqa: PLW1641 - Pydantic makes the hash of frozen models
     """The base of every model with a table; each subclass is one, unless it says `__abstract__ = True`.
 
     The settings are class attributes with double underscores:
@@ -188,11 +188,7 @@ class PydanticModel(BaseModel, metaclass=ModelMeta):  # noqa: PLW1641 - Pydantic
         from_attributes=True, arbitrary_types_allowed=True, validate_assignment=True, populate_by_name=True
     )
 
-    __slots__ = (
-        "__ff_plan__",
-        "__ff_row__",
-        "__ff_values__",
-    )  # of the row that an instance was made of; see model.construct
+    __slots__ = ("__weakref__",)  # here, so that subclasses add nothing to the memory of an instance
 
     __table_name__: ClassVar[str | None] = None
     __schema__: ClassVar[str | None] = "public"
@@ -217,7 +213,6 @@ class PydanticModel(BaseModel, metaclass=ModelMeta):  # noqa: PLW1641 - Pydantic
     else:
         __ff_refs__: ClassVar = {}
         __ff_entity__: ClassVar = None
-        __getattr__ = late_getattr
 
     @classmethod
     def __pydantic_on_complete__(cls) -> None:
@@ -353,9 +348,7 @@ def _without_loaded(instance: Any) -> Any:
     return bare
 
 
-_ROW_SLOTS: tuple[Any, ...] = tuple(
-    vars(PydanticModel)[name] for name in ("__ff_plan__", "__ff_row__", "__ff_values__")
-)
+_ROW_SLOTS: tuple[Any, ...] = tuple([vars(Loaded)[name] for name in Loaded.__slots__])
 
 
 def _with_row(source: PydanticModel, copied: Any) -> Any:

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ff_storage.core.model.construct import PLAN_SLOT, ROW_SLOT, VALUES_SLOT, Check, Plan, Row
+from ff_storage.core.model.construct import Check, Plan, Row
+from ff_storage.core.model.loaded import PLAN_SLOT, ROW_SLOT, VALUES_SLOT
 from ff_storage.core.sql.dialect import Dialect
 from ff_storage.core.tables import Column
 from ff_storage.core.types import Array, Bytes, Json, Timestamp, Uuid

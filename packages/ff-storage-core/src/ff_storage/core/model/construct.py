@@ -1,7 +1,7 @@
 """The generated constructors: the source of one, and what it calls.
 
-The source holds field names only as string literals. A row that fails is explained afterwards, by converting its
-columns one by one, so that nothing is paid for it while rows fit.
+The source holds field names as string literals, and as attributes those that are plain names. A row that fails is
+explained afterwards, by converting its columns one by one, so that nothing is paid for it while rows fit.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pydantic_core import to_json
 
 from ff_storage.core.errors import ConfigurationError, InvalidRowError, StorageError
 from ff_storage.core.model import trust
+from ff_storage.core.model.loaded import PLAN_SLOT, ROW_SLOT, VALUES_SLOT, has_late_fields, making_of
 from ff_storage.core.model.trust import ModelSchema, Way
 from ff_storage.core.sql.dialect import Convert, Dialect
 from ff_storage.core.sql.values import Seldom
@@ -27,12 +28,6 @@ Row = tuple[Any, ...]
 Check = tuple[int, str, Convert | None, Convert, bool]
 """How to see that a value is still that of the row: index, attribute, the column's `adapt`, then an encoder to the
 stored form or, where the last is true, a decoder from it."""
-
-PLAN_SLOT, ROW_SLOT, VALUES_SLOT = "__ff_plan__", "__ff_row__", "__ff_values__"
-"""The slots in which a model class lets its instances remember plan and row; a class without them goes without.
-
-Two, because a pair of both would be one more object of every instance that the garbage collector looks at.
-"""
 
 FEW: Final = 8
 """Rows that are converted one by one; from this many on, what is common to all of them pays."""
@@ -109,6 +104,7 @@ class Reader:
         names["to_json"] = to_json
         decoded = f"decode_{value}({value})" if self.decode else value
         if isinstance(self.decode, Seldom):
+            names |= self.decode.names
             decoded = f"({value} if {self.decode.fits.format(value)} else {decoded})"
         unless_none = f"None if {value} is None else "
         if self.way is Way.ASSIGN:
@@ -202,28 +198,6 @@ def _copy(value: Any) -> Any:
 # The plan, the row, and the very dict of values: a validated assignment gives an instance another one.
 _REMEMBER = ["set_plan(self, plan)", "set_row(self, row)", "set_values(self, values)"]
 
-# --- what few ask an instance for -------------------------------------------------------------------------------------
-
-_FIELDS_SET = "__pydantic_fields_set__"
-_set_fields_set: Callable[[BaseModel, set[str]], None] = BaseModel.__dict__[_FIELDS_SET].__set__
-_pydantic_getattr: Callable[[BaseModel, str], Any] = BaseModel.__dict__["__getattr__"]
-
-
-def late_getattr(self: BaseModel, name: str) -> Any:
-    """The `__getattr__` of a class whose instances get their set of fields when somebody asks for it.
-
-    One each, as a user's change to one must not reach another; made with every row, these sets would be a tenth of what
-    a large result costs.
-    """
-    if name == _FIELDS_SET:
-        plan: Plan | None = getattr(self, PLAN_SLOT, None)
-        if plan is not None:
-            fields = {column.attribute for column in plan.columns}
-            _set_fields_set(self, fields)
-            return fields
-    return _pydantic_getattr(self, name)
-
-
 # --- the generated constructors ---------------------------------------------------------------------------------------
 
 
@@ -236,10 +210,13 @@ def plan_trusted(plan: Plan, readers: Sequence[Reader]) -> None:
         # BaseModel.__setattr__ is for users. Its slots' descriptors set the same memory in a quarter of the time of
         # object.__setattr__, which looks each name up again.
         "set_dict": BaseModel.__dict__["__dict__"].__set__,
-        "set_fields_set": _set_fields_set,
+        "set_fields_set": BaseModel.__dict__["__pydantic_fields_set__"].__set__,
         "set_extra": BaseModel.__dict__["__pydantic_extra__"].__set__,
         "set_private": BaseModel.__dict__["__pydantic_private__"].__set__,
     }
+    making = making_of(model, plan.schema.fields) if plan.schema.post_init is None else None
+    if making is not None:
+        names["making"] = making
     read = {reader.column.attribute: reader.expression(f"c{index}", names) for index, reader in enumerate(readers)}
     plan.build = _builder(plan, _assignments(plan, read, names), names)
     together = {index: reader for index, reader in enumerate(readers) if reader.together}
@@ -250,18 +227,30 @@ def plan_trusted(plan: Plan, readers: Sequence[Reader]) -> None:
 def _assignments(plan: Plan, read: dict[str, str], names: dict[str, Any]) -> list[str]:
     """The lines that make an instance `self` of a row's values; `read` is the source of each field's value."""
     model, schema = plan.model, plan.schema
-    items: list[str] = []
+    values: dict[str, str] = {}
     for index, name in enumerate(schema.fields):  # the order that dumps and repr go by
-        items.append(f"{name!r}: {read[name] if name in read else _default(schema, name, f'd{index}', names)}")
+        values[name] = read[name] if name in read else _default(schema, name, f"d{index}", names)
+    extra = "{}" if model.model_config.get("extra") == "allow" else "None"
+    if "making" in names:
+        return [
+            "self = new(making)",
+            *[f"self.{name} = {value}" for name, value in values.items()],
+            f"self.__pydantic_extra__ = {extra}",
+            "self.__pydantic_private__ = None",
+            f"self.{PLAN_SLOT} = plan",
+            f"self.{ROW_SLOT} = row",
+            f"self.{VALUES_SLOT} = self.__dict__",
+            "self.__class__ = model",
+        ]
     lines = [
         "self = new(model)",
-        f"values = {{{', '.join(items)}}}",
+        f"values = {{{', '.join([f'{name!r}: {value}' for name, value in values.items()])}}}",
         "set_dict(self, values)",
-        f"set_extra(self, {'{}' if model.model_config.get('extra') == 'allow' else None})",
+        f"set_extra(self, {extra})",
         "set_private(self, None)",
     ]
     remembers = _remembers(model, names)
-    if not remembers or schema.post_init is not None or getattr(model, "__getattr__", None) is not late_getattr:
+    if not remembers or schema.post_init is not None or not has_late_fields(model):
         lines.append(f"set_fields_set(self, {{{', '.join(map(repr, read))}}})")
     if schema.post_init is not None:  # creates the private attributes, too
         names["post_init"] = getattr(model, schema.post_init)
@@ -352,7 +341,7 @@ def _builder_of_many(
 
 def _compile(lines: list[str], names: dict[str, Any], function: str, model: type[BaseModel]) -> Any:
     code = compile("\n".join(lines), f"<ff_storage: {function} {model.__name__}>", "exec")
-    exec(code, names)  # noqa: S102  # our own source: no text of the user's but quoted field names
+    exec(code, names)  # noqa: S102  # our own source: no text of the user's but plain or quoted names
     return names[function]
 
 

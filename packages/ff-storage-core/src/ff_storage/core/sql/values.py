@@ -341,15 +341,16 @@ def json_value(value: Any) -> Any:
 class Seldom:
     """A decoder that few values need.
 
-    `fits` is the source of an expression that is true of a value (`{}` in it, never None) that is right as it is. A
-    constructor asks that in place of a call, which would cost five times as much.
+    `fits` is the source of an expression that is true of a value (`{}` in it, never None) that is right as it is; what
+    else it names is in `names`. A constructor asks that in place of a call, which would cost five times as much.
     """
 
-    __slots__ = ("decode", "fits")
+    __slots__ = ("decode", "fits", "names")
 
-    def __init__(self, fits: str, decode: Callable[[Any], Any]) -> None:
+    def __init__(self, fits: str, decode: Callable[[Any], Any], **names: Any) -> None:
         self.fits = fits
         self.decode = decode
+        self.names = names
 
     def __call__(self, value: Any) -> Any:
         """The canonical value."""

@@ -1,0 +1,174 @@
+"""asyncpg's connection, with codecs of ours: what values look like to it, and how fast they become Python's.
+
+asyncpg has a UUID class of its own, which serializers that look at exact types refuse. So a connection decodes UUIDs
+to Python's own class, unless it is asked not to. A memory of the last ones saves an object of every row for the columns
+whose rows share few values, tenants and users: both the time to make it, and what the garbage collector looks at.
+
+Instants and numbers come in binary, and asyncpg builds them with arithmetic in Python objects: half of the time of a
+large result. Their text is parsed by one function of C each, in a quarter of that. But asyncpg cannot have text inside
+ranges, records and COPY. So those codecs are in force only while a statement of the library's own is prepared, which
+then keeps them; raw SQL, and what a caller does with the connection itself, have asyncpg's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import uuid
+from collections.abc import Awaitable, Callable, Generator
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+
+from ff_storage.postgres.values import uuid_of
+
+_UUID_SIZE: Final = 16
+
+_MEMORIES: Final = 1024
+"""UUIDs that are remembered; then all are forgotten."""
+
+
+class UuidMemory(dict[bytes, uuid.UUID]):
+    """The sixteen bytes of a UUID → the UUID, made when it is first asked for."""
+
+    __slots__ = ()
+
+    def __missing__(self, data: bytes) -> uuid.UUID:
+        if len(self) >= _MEMORIES:
+            self.clear()
+        made = self[data] = uuid_of(data)
+        return made
+
+
+def uuid_bytes(value: Any) -> bytes:
+    """The sixteen bytes of a UUID, of its text or of themselves. Raises ValueError."""
+    if type(value) is bytes and len(value) == _UUID_SIZE:
+        return value
+    if isinstance(value, uuid.UUID):
+        return value.int.to_bytes(16, "big")  # as its `bytes` does, without a property's frame
+    if isinstance(value, str):
+        return uuid.UUID(value).bytes
+    raise ValueError(f"a UUID is expected, got {type(value).__name__}")
+
+
+_LAST: Final = dt.datetime.max.replace(tzinfo=dt.UTC)
+_FIRST: Final = dt.datetime.min.replace(tzinfo=dt.UTC)
+
+
+class _Instants(dict[str, dt.datetime]):
+    """An instant's ISO text → the instant, in the session's zone. The entries are what has no such text.
+
+    What is missing is parsed, and not kept. A function of Python's in this place would take three times as long.
+    """
+
+    __slots__ = ()
+    __missing__ = staticmethod(dt.datetime.fromisoformat)
+
+
+_INSTANTS: Final = _Instants({"infinity": _LAST, "-infinity": _FIRST})
+_ENDS: Final = {_LAST.isoformat(): "infinity", _FIRST.isoformat(): "-infinity"}
+
+
+def _instant_text(value: dt.datetime) -> str:
+    """The text of an instant in UTC; the first and the last one are infinity, as to asyncpg's own codec."""
+    text = value.isoformat()
+    return _ENDS.get(text, text)
+
+
+class TypedRecord(asyncpg.Record):
+    """A row of a statement of the library's own; asyncpg keeps such statements apart from others of the same text."""
+
+    __slots__ = ()
+
+
+class Codec(NamedTuple):
+    """How asyncpg takes and gives the values of a type: from and to text, or bytes in the binary format."""
+
+    encode: Callable[[Any], str | bytes]
+    decode: Callable[[Any], Any]
+    format: str
+
+
+_OIDS: Final = {"timestamptz": 1184, "numeric": 1700, "uuid": 2950}
+
+_TYPED: Final = {
+    "timestamptz": Codec(_instant_text, _INSTANTS.__getitem__, "text"),
+    "numeric": Codec(str, Decimal, "text"),
+    "uuid": Codec(uuid_bytes, bytes, "binary"),
+}
+"""The codecs of typed statements; that of UUIDs where they are to be Python's own."""
+
+
+_prepare: Callable[..., Awaitable[Any]] = vars(asyncpg.Connection)["_get_statement"]  # private, so without a stub
+
+
+class Driver(asyncpg.Connection):
+    """asyncpg's connection, which prepares the statements of `TypedRecord`s with codecs of their own."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._own: dict[str, Codec] = {}
+        """The codecs of all other statements, by type, where they are not asyncpg's."""
+        self._plain_uuids = False
+
+    def use_plain_uuids(self) -> None:
+        """Take and give `uuid.UUID`, and for typed statements its bytes."""
+        self._plain_uuids = True
+        self._own["uuid"] = Codec(uuid_bytes, UuidMemory().__getitem__, "binary")
+        self._restore("uuid")
+
+    async def set_type_codec(self, typename: str, **options: Any) -> None:
+        """asyncpg's: a codec of the caller's own, of which typed statements take no notice."""
+        await super().set_type_codec(typename, **options)
+        if typename in _OIDS:
+            self._own[typename] = Codec(options["encoder"], options["decoder"], options.get("format", "text"))
+
+    async def reset_type_codec(self, typename: str, *, schema: str = "public") -> None:
+        """asyncpg's: no codec of the caller's own any more."""
+        await super().reset_type_codec(typename, schema=schema)
+        self._own.pop(typename, None)
+
+    async def _get_statement(self, query: str, timeout: float | None, **options: Any) -> Any:  # noqa: ASYNC109
+        """The prepared statement: asyncpg's own method, by which all of its ways to run one pass."""
+        if options.get("record_class") is not TypedRecord:
+            return await _prepare(self, query, timeout, **options)
+        if options.get("use_cache", True):
+            cache: Any = self._stmt_cache  # type: ignore[attr-defined]  # as above
+            statement: object = cache.get((query, TypedRecord, False))
+            if statement is not None:
+                return statement
+        with contextlib.suppress(asyncpg.UnsupportedClientFeatureError), self._typed():
+            return await _prepare(self, query, timeout, **options)
+        return await _prepare(self, query, timeout, **options)  # it returns a range, or a record, of such a type
+
+    @contextlib.contextmanager
+    def _typed(self) -> Generator[None]:
+        """The codecs of typed statements while the block runs. Nobody else can use the connection in the meantime."""
+        settings: Any = self.get_settings()
+        names = {*_TYPED}
+        if not str(settings.DateStyle).startswith("ISO"):
+            names.remove("timestamptz")
+        if not self._plain_uuids:
+            names.remove("uuid")
+        try:
+            for name in names:
+                self._set(name, _TYPED[name])
+            yield
+        finally:
+            for name in names:
+                self._restore(name)
+
+    def _set(self, name: str, codec: Codec) -> None:
+        # What set_type_codec() does for a type of PostgreSQL's own, without asking the server which one that is.
+        settings: Any = self.get_settings()
+        settings.add_python_codec(
+            _OIDS[name], name, "pg_catalog", (), "scalar", codec.encode, codec.decode, codec.format
+        )
+
+    def _restore(self, name: str) -> None:
+        settings: Any = self.get_settings()
+        if name in self._own:
+            self._set(name, self._own[name])
+        else:
+            settings.remove_python_codec(_OIDS[name], name, "pg_catalog")

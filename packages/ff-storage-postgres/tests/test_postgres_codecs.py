@@ -1,0 +1,206 @@
+"""Typed statements have codecs of their own; nothing else on the connection does, before or afterwards."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+
+import asyncpg
+import psycopg
+import pytest
+
+from ff_storage.core.database import Pool, open_pool
+from ff_storage.core.errors import InvalidRowError
+from ff_storage.core.model import Field, PydanticModel
+from ff_storage.core.query import Query, func
+from ff_storage.core.query.bulk import bulk_insert
+from ff_storage.core.repository import PydanticRepository
+from ff_storage.testing import create_tables
+
+KEY = uuid.UUID("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11")
+NOON = dt.datetime(2024, 2, 29, 12, 0, 0, 123456, tzinfo=dt.UTC)
+ONE = Decimal("1.50")
+
+VALUES = f"""
+    SELECT '{NOON.isoformat()}'::timestamptz AS moment, 1.50::numeric AS number, '{KEY}'::uuid AS key,
+           ARRAY['{NOON.isoformat()}'::timestamptz] AS moments, ARRAY[1.50, NULL] AS numbers,
+           ARRAY['{KEY}'::uuid] AS keys
+"""
+NESTED = f"""
+    SELECT ROW('{NOON.isoformat()}'::timestamptz, 1.50::numeric, '{KEY}'::uuid) AS record, (p).* , p AS pair,
+           tstzrange('{NOON.isoformat()}', NULL) AS span, numrange(1.50, 2) AS range
+    FROM (SELECT ROW('{NOON.isoformat()}', 1.50, '{KEY}')::codec_pair AS p) AS pairs
+"""
+
+
+class Codec(PydanticModel):
+    """A row with everything that has a codec."""
+
+    __table_name__ = "codec_rows"
+    __multi_tenant__ = False
+
+    moment: dt.datetime
+    price: Decimal = Field(max_digits=10, decimal_places=2)
+    other: uuid.UUID
+    moments: list[dt.datetime]
+    prices: list[Decimal]
+    others: list[uuid.UUID]
+
+
+def row(**values: Any) -> Codec:
+    lists = {"moments": [NOON], "prices": [ONE], "others": [KEY]}
+    return Codec(**({"moment": NOON, "price": ONE, "other": KEY} | lists | values))
+
+
+def seen(codec: Codec) -> tuple[Any, ...]:
+    values = codec.moment, codec.price, codec.other, codec.moments, codec.prices, codec.others
+    assert {type(codec.id), type(codec.other), *map(type, codec.others)} == {uuid.UUID}
+    assert {each.tzinfo for each in (codec.created_at, codec.moment, *codec.moments)} == {dt.UTC}
+    return values
+
+
+AS_STORED = (NOON, ONE, KEY, [NOON], [ONE], [KEY])
+
+
+@pytest.fixture(params=["python", "pgbouncer"])
+async def pool(request: pytest.FixtureRequest, empty_database: str) -> AsyncIterator[Pool]:
+    """A pool of one connection; `pgbouncer=True` prepares every statement anew."""
+    async with open_pool(empty_database, max_size=1, pgbouncer=request.param == "pgbouncer") as opened:
+        await create_tables(opened, Codec)
+        await opened.execute("CREATE TYPE codec_pair AS (moment timestamptz, number numeric, key uuid)")
+        yield opened
+
+
+def assert_plain(found: dict[str, Any]) -> None:
+    assert found == {
+        "moment": NOON, "number": ONE, "key": KEY, "moments": [NOON], "numbers": [ONE, None], "keys": [KEY]
+    }  # fmt: skip
+    assert {type(found["key"]), type(found["keys"][0])} == {uuid.UUID}
+    assert {found["moment"].tzinfo, found["moments"][0].tzinfo} == {dt.UTC}
+
+
+async def assert_nested(pool: Pool) -> None:
+    found = await pool.fetch_one(NESTED)
+    assert tuple(found["record"]) == tuple(found["pair"]) == (NOON, ONE, KEY)
+    assert (found["moment"], found["number"], found["key"]) == (NOON, ONE, KEY)
+    assert found["span"] == asyncpg.Range(NOON, None)
+    assert found["range"] == asyncpg.Range(ONE, Decimal(2))
+
+
+async def test_raw_sql_has_plain_values_between_typed_statements(pool: Pool) -> None:
+    repository = PydanticRepository(Codec, pool)
+    for number in range(3):
+        stored = await repository.create(row())
+        assert seen(stored) == seen(await repository.get(stored.id)) == AS_STORED
+        assert await repository.count() == number + 1
+        assert_plain(await pool.fetch_one(VALUES))
+        await assert_nested(pool)
+        async with pool.stream(VALUES) as rows:
+            assert_plain(await anext(rows))
+        sums = await Query(Codec).select(func.sum(Codec.price), func.max(Codec.moment)).execute(pool)
+        assert sums == [(ONE * (number + 1), NOON)]
+
+
+async def test_raw_sql_of_the_words_of_a_typed_statement(pool: Pool) -> None:
+    stored = await PydanticRepository(Codec, pool).create(row())
+    text = 'SELECT "id", "moment", "price" FROM codec_rows'
+    for _ in range(2):
+        assert [tuple(each) for each in await pool.fetch(text, ())] in (
+            [(stored.id.bytes, NOON, ONE)],
+            [(stored.id, NOON, ONE)],
+        )
+        assert await pool.fetch_one(text, as_dict=False) == (stored.id, NOON, ONE)
+
+
+async def test_a_typed_statement_may_return_what_has_no_text(pool: Pool) -> None:
+    """Ranges and composites cannot hold types that asyncpg has as text, so then there are none."""
+    for _ in range(2):
+        ((record, moment, number, _, pair, span, range_),) = await pool.fetch(NESTED, ())
+        assert tuple(record)[:2] == tuple(pair)[:2] == (moment, number) == (NOON, ONE)
+        assert (span.lower, range_.lower) == (NOON, ONE)
+    assert seen(await PydanticRepository(Codec, pool).create(row())) == AS_STORED
+    await assert_nested(pool)
+
+
+async def test_a_codec_of_the_callers_own_stays(pool: Pool) -> None:
+    async with pool.acquire() as lease:
+        driver: Any = lease.member.connection.driver  # type: ignore[attr-defined]
+        await driver.set_type_codec("numeric", schema="pg_catalog", encoder=str, decoder=float, format="text")
+        for number in range(2):
+            stored = await PydanticRepository(Codec, lease).create(row())
+            assert seen(await PydanticRepository(Codec, lease).get(stored.id)) == AS_STORED
+            assert await driver.fetchval(f"SELECT {number} + 1.5::numeric") == number + 1.5
+            assert type(await driver.fetchval(f"SELECT {number} + 2.5::numeric")) is float
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/New_York", "Africa/Monrovia"])
+async def test_instants_are_in_utc_whatever_the_sessions_zone(pool: Pool, zone: str) -> None:
+    long_ago = dt.datetime(1850, 1, 1, 12, 0, 0, 1, tzinfo=dt.UTC)  # local mean time: an offset with seconds
+    async with pool.acquire() as lease:
+        await lease.execute(f"SET TimeZone = '{zone}'")
+        await bulk_insert(Codec, [row(moment=long_ago), *[row() for _ in range(30)]], lease)
+        found = await Query(Codec).order_by(Codec.moment).execute(lease)
+        assert [seen(each) for each in found] == [(long_ago, *AS_STORED[1:]), *[AS_STORED] * 30]
+        assert await Query(Codec).filter(Codec.moment == NOON).count(lease) == 30
+        assert_plain(await lease.fetch_one(VALUES))
+        found[1].moment = long_ago
+        await PydanticRepository(Codec, lease).update(found[1].id, found[1], expected=found[1])
+        assert await Query(Codec).filter(Codec.moment == long_ago).count(lease) == 2
+
+
+async def test_a_database_may_have_another_date_style(empty_database: str) -> None:
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f"ALTER DATABASE \"{name}\" SET DateStyle = 'German'")  # type: ignore[arg-type]
+        try:
+            async with open_pool(empty_database) as pool:
+                await create_tables(pool, Codec)
+                await PydanticRepository(Codec, pool).create(row())
+                assert [seen(each) for each in await PydanticRepository(Codec, pool).list()] == [AS_STORED]
+                assert_plain(await pool.fetch_one(VALUES))
+        finally:
+            connection.execute(f'ALTER DATABASE "{name}" RESET DateStyle')  # type: ignore[arg-type]
+
+
+async def test_a_date_style_that_is_set_meanwhile_is_named(empty_database: str) -> None:
+    async with open_pool(empty_database, max_size=1) as pool:
+        await create_tables(pool, Codec)
+        await PydanticRepository(Codec, pool).create(row())
+        await PydanticRepository(Codec, pool).list()
+        async with pool.acquire() as lease:
+            await lease.execute("SET DateStyle = 'German'")
+            with pytest.raises(InvalidRowError, match="DateStyle"):
+                await PydanticRepository(Codec, lease).list()
+            assert_plain(await lease.fetch_one(VALUES))
+        assert [seen(each) for each in await PydanticRepository(Codec, pool).list()] == [AS_STORED]
+
+
+@pytest.mark.parametrize("moment", ["0044-03-15 BC", "20044-03-15"])
+async def test_an_instant_that_python_has_not_is_refused(pool: Pool, moment: str) -> None:
+    stored = await PydanticRepository(Codec, pool).create(row())
+    await pool.execute("UPDATE codec_rows SET moment = $1::text::timestamptz", moment)
+    for reading in (
+        PydanticRepository(Codec, pool).get(stored.id),
+        pool.fetch_one("SELECT moment FROM codec_rows"),
+    ):
+        with pytest.raises(InvalidRowError) as caught:
+            await reading
+        assert "44" not in f"{caught.value} {caught.value.__cause__}"
+    assert await pool.fetch_val("SELECT count(*) FROM codec_rows") == 1
+
+
+async def test_uuids_may_stay_the_drivers(empty_database: str) -> None:
+    async with open_pool(empty_database, uuid="driver") as pool:
+        await create_tables(pool, Codec)
+        repository = PydanticRepository(Codec, pool)
+        stored = await repository.create(row())
+        found = await repository.get(stored.id)
+        assert type(found.other) is type(found.id) is not uuid.UUID
+        assert (found.id, found.other, found.others) == (stored.id, KEY, [KEY])
+        assert await bulk_insert(Codec, [row() for _ in range(10)], pool) == 10
+        assert await Query(Codec).filter(Codec.other == KEY).count(pool) == 11
+        found.price = Decimal(2)
+        assert (await repository.update(found.id, found, expected=found)).price == 2
