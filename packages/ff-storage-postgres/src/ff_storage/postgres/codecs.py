@@ -135,9 +135,9 @@ class Driver(asyncpg.Connection):
             return await _prepare(self, query, timeout, **options)
         if options.get("use_cache", True):
             cache: Any = self._stmt_cache  # type: ignore[attr-defined]  # as above
-            statement: object = cache.get((query, TypedRecord, False))
+            statement = cache.get((query, TypedRecord, False))
             if statement is not None:
-                return statement
+                return statement  # pyright: ignore[reportUnknownVariableType]
         with contextlib.suppress(asyncpg.UnsupportedClientFeatureError), self._typed():
             return await _prepare(self, query, timeout, **options)
         return await _prepare(self, query, timeout, **options)  # it returns a range, or a record, of such a type
