@@ -10,7 +10,7 @@ from ff_storage.core.context import utc_now
 from ff_storage.core.history import streams
 from ff_storage.core.history.strategy import Write
 from ff_storage.core.program import ExecuteMany
-from ff_storage.core.query.bulk import RecordReader, insert_chunks
+from ff_storage.core.query.bulk import RecordReader, chunks, insert_chunks
 from ff_storage.core.sql import values
 from ff_storage.core.sql.compiler import Compiler
 from ff_storage.core.sql.dialect import Capability, Convert, Dialect
@@ -49,7 +49,7 @@ class Sent:
         self.read_before: list[int] = []
         write = Write(StreamedPart.__ff_entity__, Scope(), Streaming(), None, utc_now())
         reader = RecordReader(StreamedPart, write, trusted=False)
-        self.program = insert_chunks(write, map(reader, self._each(records)), size)
+        self.program = insert_chunks(write, map(reader.many, chunks(self._each(records), size)), size)
 
     def _each(self, records: Sequence[StreamedPart]) -> Iterator[StreamedPart]:
         for record in records:

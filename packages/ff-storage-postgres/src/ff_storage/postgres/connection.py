@@ -190,9 +190,10 @@ class PostgresConnection:
         """Send `rows` while they are asked for: making them, and what the server does with them, overlap."""
         source = _Source(rows)
         try:
-            status = await self._driver.copy_records_to_table(
-                target.table, schema_name=target.schema, columns=target.columns, records=source.rows()
-            )
+            with self._driver.copying():
+                status = await self._driver.copy_records_to_table(
+                    target.table, schema_name=target.schema, columns=target.columns, records=source.rows()
+                )
         except Exception as error:
             if error is source.error:
                 raise

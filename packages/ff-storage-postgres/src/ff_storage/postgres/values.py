@@ -23,14 +23,15 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import orjson
 
 from ff_storage.core import types
 from ff_storage.core.errors import InvalidValueError
-from ff_storage.core.sql import values
+from ff_storage.core.sql import columns, values
 from ff_storage.core.tables import Column
 
 Convert = Callable[[Any], Any]
@@ -97,7 +98,7 @@ def encoder(type_: types.ColumnType, *, binary_uuids: bool = False) -> Convert:
         case types.Interval():
             return _encode_interval
         case types.Json():
-            return values.JsonText(_dump)
+            return values.JsonText(_dump, _quick_dump)
         case types.Array(item=types.Json() | types.Array()):
             raise InvalidValueError(f"an array cannot hold {types.describe(type_.item)}", remedy="use Json instead")
         case types.Array(item=item):
@@ -163,6 +164,15 @@ def _uuid_bytes(value: Any, check: Convert = values.identifier) -> bytes:
     return number.to_bytes(16, "big")
 
 
+def _many_uuid_bytes(column: Sequence[Any]) -> Sequence[Any] | None:
+    if {*map(type, column)} != {uuid.UUID}:
+        return None
+    return [value.int.to_bytes(16, "big") for value in column]
+
+
+columns.with_many(_uuid_bytes, _many_uuid_bytes)
+
+
 def uuid_of(
     value: bytes | uuid.UUID,
     # as defaults: local names instead of look-ups for each of 10,000 rows
@@ -188,6 +198,9 @@ _PLAIN: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETI
 
 def _dump(value: Any) -> bytes:
     return orjson.dumps(value, option=_PLAIN)
+
+
+_quick_dump: Final = partial(orjson.dumps, option=_PLAIN | orjson.OPT_STRICT_INTEGER)
 
 
 def _encode_interval(value: Any) -> int:

@@ -84,7 +84,7 @@ def encoder(type_: types.ColumnType) -> Convert:
         case types.Uuid():
             return values.uuid_text
         case types.Json():
-            return values.JsonText(_dump)
+            return values.JsonText(_dump, _quick_dump)
         case types.Array(item=item):
             return _array_encoder(item)
         case _:
@@ -235,6 +235,9 @@ _PLAIN: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETI
 
 def _dump(value: Any) -> bytes:
     return orjson.dumps(value, option=_PLAIN)
+
+
+_quick_dump: Final = partial(orjson.dumps, option=_PLAIN | orjson.OPT_STRICT_INTEGER)
 
 
 def _same(value: Any) -> Any:

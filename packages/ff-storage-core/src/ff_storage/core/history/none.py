@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from typing import ClassVar
@@ -17,7 +17,7 @@ from ff_storage.core.history.rows import (
     written_columns,
 )
 from ff_storage.core.history.strategy import Guard, Key, Write
-from ff_storage.core.history.streams import RowStream, Values
+from ff_storage.core.history.streams import Columns, RowStream, Values, by_column
 from ff_storage.core.program import Execute, ExecuteMany, Fetch, Program, Row, Target
 from ff_storage.core.sql.compiled import prepare
 from ff_storage.core.sql.expressions import Arithmetic, Bound, Expr, IsNull
@@ -48,12 +48,11 @@ class NoHistory:
 
     def insert_many(self, write: Write, rows: Sequence[Values], *, returning: bool = False) -> Program[list[Row]]:
         stored: list[Row] = []
-        for columns, group in groupby(rows, key=lambda row: written_columns(write.table, row)):
+        for columns, alike in _groups(write.table, rows):
             whole = columns == write.table.columns
             compiled = insertion(write, columns, returning=returning and not whole)
-            alike = list(group)
             # Bound here, not while the driver reads them: a bad value is found before anything is sent.
-            parameters = compiled.bind_columns([[row[column.attribute] for row in alike] for column in columns])
+            parameters = compiled.bind_columns(by_column(alike, [column.attribute for column in columns]))
             if returning and not whole:
                 for each in parameters:
                     stored += yield Fetch(compiled.text, each)
@@ -75,9 +74,7 @@ class NoHistory:
             attributes = [column.attribute for column in columns]
             parameters = rows.statement(
                 partial(_are_alike, table, columns=columns),
-                lambda chunk, bind=compiled.bind_columns, names=attributes: bind(  # type: ignore[misc]
-                    [[row[name] for row in chunk] for name in names]
-                ),
+                lambda chunk, bind=compiled.bind_columns, names=attributes: bind(by_column(chunk, names)),  # type: ignore[misc]
             )
             yield ExecuteMany(compiled.text, parameters, _target(table, columns))
 
@@ -168,8 +165,19 @@ def _target(table: Table, columns: Sequence[Column]) -> Target:
     return Target(table.schema, table.name, tuple([column.name for column in columns]))
 
 
+def _groups(table: Table, rows: Sequence[Values]) -> Iterator[tuple[tuple[Column, ...], Sequence[Values]]]:
+    """Neighbors that have values for the same columns, with these columns."""
+    if isinstance(rows, Columns):
+        yield written_columns(table, rows.by_attribute), rows
+        return
+    for columns, group in groupby(rows, key=lambda row: written_columns(table, row)):
+        yield columns, list(group)
+
+
 def _are_alike(table: Table, rows: Sequence[Values], columns: Sequence[Column]) -> bool:
     """Whether each row has values for `columns`, and for no other."""
+    if isinstance(rows, Columns):
+        return written_columns(table, rows.by_attribute) == columns
     return all(written_columns(table, row) == columns for row in rows)
 
 

@@ -5,7 +5,7 @@ The audit columns (who and when), the tenant and the version are the library's: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -94,6 +94,16 @@ class RowStamp:
         if self._tenant is not None:
             picked[self._tenant] = tenant
         return picked
+
+    def columns(self, rows: Sequence[Mapping[str, Any]], tenants: Sequence[Any]) -> dict[str, Sequence[Any]]:
+        """The same for many rows, by column. Raises KeyError for a field without a value."""
+        columns: dict[str, Sequence[Any]] = {
+            attribute: [values[attribute] for values in rows] for attribute in self._given
+        }
+        columns |= {attribute: [value] * len(rows) for attribute, value in self._own.items()}
+        if self._tenant is not None:
+            columns[self._tenant] = tenants
+        return columns
 
 
 @lru_cache(maxsize=1024)

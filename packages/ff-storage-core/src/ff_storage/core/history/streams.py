@@ -6,8 +6,8 @@ An engine that takes rows by COPY is as busy as we are; made and sent in turn, t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice
-from typing import Any, Final
+from itertools import chain
+from typing import Any, Final, overload
 
 from ff_storage.core.errors import StorageError
 
@@ -18,6 +18,35 @@ ROWS_A_STATEMENT: Final = 20_000
 """Rows that one statement takes, more or less, so that its deadline does not depend on how many there are in all."""
 
 
+class Columns(Sequence[Values]):
+    """Rows that have values for the same attributes, kept by column: attribute → the value of each row."""
+
+    __slots__ = ("_count", "by_attribute")
+
+    def __init__(self, by_attribute: Mapping[str, Sequence[Any]], count: int) -> None:
+        self.by_attribute = by_attribute
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Values: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Values]: ...
+    def __getitem__(self, index: int | slice) -> Values | Sequence[Values]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(self._count)[index]]
+        return {attribute: values[index] for attribute, values in self.by_attribute.items()}
+
+
+def by_column(rows: Sequence[Values], attributes: Sequence[str]) -> list[Sequence[Any]]:
+    """The values of `attributes`, each of which all of `rows` have, column by column."""
+    if isinstance(rows, Columns):
+        return [rows.by_attribute[attribute] for attribute in attributes]
+    return [[row[attribute] for row in rows] for attribute in attributes]
+
+
 class RowStream:
     """Rows in chunks of `size`: one that waits in `head`, and those that `statement` takes.
 
@@ -25,14 +54,14 @@ class RowStream:
     hand began.
     """
 
-    def __init__(self, rows: Iterable[Values], size: int) -> None:
-        self._rows = iter(rows)
+    def __init__(self, chunks: Iterable[Sequence[Values]], size: int) -> None:
+        self._chunks = iter(chunks)
         self.size = size
         self.began = self.start = self.stop = 0
         self.head = self._read()
 
-    def _read(self) -> list[Values]:
-        return list(islice(self._rows, self.size))
+    def _read(self) -> Sequence[Values]:
+        return next(self._chunks, ())
 
     def take(self) -> Sequence[Values]:
         """The chunk that waits; the next takes its place."""

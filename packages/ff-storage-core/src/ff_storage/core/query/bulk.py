@@ -7,9 +7,10 @@ forced and the engine's limits are checked all the same).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 from pydantic import ValidationError
@@ -19,7 +20,7 @@ from ff_storage.core.database.sync import SQL
 from ff_storage.core.errors import ConfigurationError, InvalidValueError, StorageError, UnknownFieldError
 from ff_storage.core.history.rows import RowStamp, managed
 from ff_storage.core.history.strategy import Write, strategy_of
-from ff_storage.core.history.streams import RowStream, Values
+from ff_storage.core.history.streams import Columns, RowStream, Values
 from ff_storage.core.program import Program, Row
 from ff_storage.core.sql.scope import Stamp, capture
 from ff_storage.core.tables import Table
@@ -107,7 +108,7 @@ def bulk_insert(
     write = Write(entity, capture(TenantScope.of(tenant_id, tenant_ids)), db.dialect, user_id, utc_now())
     reader = RecordReader(model_class, write, trusted=trusted)
     if atomic:
-        return db.run(insert_chunks(write, map(reader, records), batch_size), atomic=True)
+        return db.run(insert_chunks(write, map(reader.many, chunks(records, batch_size)), batch_size), atomic=True)
     return insert_separately(db, write, reader, records, batch_size)
 
 
@@ -140,8 +141,7 @@ class Piece:
 
     def insertion(self, write: Write, reader: RecordReader) -> Program[Any]:
         """The program that inserts it. Raises for a record that cannot be."""
-        rows = [reader(record) for record in self._records]
-        return strategy_of(write.entity).insert_many(write, rows)
+        return strategy_of(write.entity).insert_many(write, reader.many(self._records))
 
     def __enter__(self) -> None: ...
 
@@ -154,15 +154,15 @@ class Piece:
 
 
 def insert_chunks(
-    write: Write, rows: Iterable[Values], batch_size: int, stored: list[Row] | None = None
+    write: Write, read: Iterable[Sequence[Values]], size: int, stored: list[Row] | None = None
 ) -> Program[int]:
-    """Insert `rows` chunk by chunk and return their number; `stored` collects them as written.
+    """Insert rows, of which `read` gives chunks of `size`, and return their number; `stored` collects them as written.
 
     An error says which chunk and rows it was in.
     """
     strategy = strategy_of(write.entity)
     if stored is None and write.dialect.streams_inserts:
-        stream = RowStream(rows, batch_size)
+        stream = RowStream(read, size)
         try:
             yield from strategy.insert_stream(write, stream)
         except StorageError as error:
@@ -170,7 +170,7 @@ def insert_chunks(
             raise
         return stream.stop
     start = 0
-    for number, chunk in enumerate(chunks(rows, batch_size), 1):
+    for number, chunk in enumerate(read, 1):
         try:
             written = yield from strategy.insert_many(write, chunk, returning=stored is not None)
         except StorageError as error:
@@ -219,6 +219,26 @@ class RecordReader:
                 del row[attribute]
         return row
 
+    def many(self, records: Sequence[Any]) -> Sequence[Values]:
+        """The rows of many records: by column where all are models of which nothing else than its values is written."""
+        columns = None if self._trusted else self._columns(records)
+        return [self(record) for record in records] if columns is None else columns
+
+    def _columns(self, records: Sequence[PydanticModel]) -> Columns | None:
+        if {*map(type, records)} != {self._model}:
+            return None
+        if not all(map(self._managed.isdisjoint, map(_fields_set, records))):
+            return None
+        rows: list[Mapping[str, Any]] = [record.__dict__ for record in records]
+        tenants = self._stamp.many([values.get(self._tenant) for values in rows]) if self._stamp is not None else ()
+        try:
+            columns = self._row.columns(rows, tenants)
+        except KeyError:
+            return None
+        if any(value is None for attribute in self._defaults for value in columns[attribute]):
+            return None
+        return Columns(columns, len(rows))
+
     def _made(self, record: Mapping[str, Any]) -> PydanticModel:
         """A mapping as a model: validated, or taken as it is when it is trusted."""
         model = self._model
@@ -243,6 +263,9 @@ class RecordReader:
                 f"a new {self._model.__name__} sets {names}",
                 remedy="these are the library's to write; pass user_id=…, or trusted=True to keep stored values",
             )
+
+
+_fields_set: Callable[[Any], set[str]] = attrgetter("__pydantic_fields_set__")
 
 
 @lru_cache(maxsize=1024)

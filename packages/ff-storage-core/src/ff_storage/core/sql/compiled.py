@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from ff_storage.core.errors import InvalidValueError
+from ff_storage.core.sql.columns import encoded as encode_column
 from ff_storage.core.sql.dialect import Convert, Dialect
 from ff_storage.core.sql.expressions import Entity
 from ff_storage.core.sql.scope import Scope
@@ -72,18 +73,10 @@ class Compiled:
     def bind_columns(self, columns: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
         """The parameters of many rows, whose values are given column by column. Raises InvalidValueError.
 
-        A column is encoded in one go, and a value that all its rows share (the tenant, the time) once. Not for
-        statements with list parameters.
+        Not for statements with list parameters.
         """
-        encoded: list[Sequence[Any]] = []
         try:
-            for index, encode, _, _ in self._slots:
-                column = columns[index]
-                first = column[0]
-                if first is column[-1] and len({*map(id, column)}) == 1:
-                    encoded.append([None if first is None else encode(first)] * len(column))
-                else:
-                    encoded.append([None if value is None else encode(value) for value in column])
+            encoded = [encode_column(encode, columns[index]) for index, encode, _, _ in self._slots]
         except InvalidValueError:
             for row in zip(*columns, strict=True):  # the first row at fault is the one to report
                 self.bind(row)

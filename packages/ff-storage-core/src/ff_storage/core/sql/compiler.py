@@ -7,7 +7,6 @@ method its own compiler overrides, so each node has one home. Scope is added her
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import Any, ClassVar, Final
 
 from ff_storage.core.errors import InvalidValueError, LimitExceededError, UnsupportedFeature
@@ -460,21 +459,35 @@ class Compiler(Analysis):
         if adapt is None:
             return encode
         if isinstance(encode, JsonText) and (free := getattr(adapt, "free", None)):
-            return partial(_encode_free, encode, adapt, free)
+            return FreeJson(encode, adapt, free)
         return lambda value: encode(adapt(value))
 
     def _describe(self, column: Column | None, type_: ColumnType) -> str:
         return _what(self._current, column) if column is not None else describe(type_)
 
 
-def _encode_free(encode: JsonText, adapt: Convert, kinds: frozenset[type], value: Any) -> str:
-    """The JSON of free data, which few values have to be adapted for; the encoder sees which."""
-    if type(value) in kinds:
-        try:
-            return encode(value)
-        except InvalidValueError:
-            pass
-    return encode(adapt(value))
+class FreeJson:
+    """The encoder of JSON that may be any data, of which few values have to be adapted: `encode` sees which."""
+
+    __slots__ = ("_adapt", "_encode", "_kinds")
+
+    def __init__(self, encode: JsonText, adapt: Convert, kinds: frozenset[type]) -> None:
+        self._encode = encode
+        self._adapt = adapt
+        self._kinds = kinds
+
+    def __call__(self, value: Any) -> str:
+        """The text. Raises InvalidValueError."""
+        if type(value) in self._kinds:
+            try:
+                return self._encode(value)
+            except InvalidValueError:
+                pass
+        return self._encode(self._adapt(value))
+
+    def many(self, column: Sequence[Any]) -> Sequence[Any] | None:
+        """The texts of a column; see `sql.columns`."""
+        return self._encode.many(column) if {*map(type, column)} <= self._kinds else None
 
 
 def joined(operator: str, terms: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ without a scope does not compile. There is no other path to a table.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,6 +141,12 @@ class Stamp:
                 f"a {self._name} names a tenant outside the scope", remedy="write it under its own tenant"
             )
         return tenant
+
+    def many(self, tenants: Sequence[Any]) -> Sequence[Any]:
+        """The tenants to write for rows that name `tenants`."""
+        if self._forced is not None:
+            return [self._forced] * len(tenants)
+        return [self(tenant) for tenant in tenants]
 
     def encoded(self, tenant: Any) -> Any:
         """The comparable form of `tenant`. Raises TenantScopeError when it cannot be one."""

@@ -13,16 +13,18 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import marshal
 import math
 import re
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, cast
 
 from pydantic_core import SchemaSerializer, SchemaValidator, core_schema
 
 from ff_storage.core import types
 from ff_storage.core.errors import InvalidValueError, LimitExceededError
+from ff_storage.core.sql import columns
 
 Check = Callable[[Any], Any]
 """A value as the caller gave it → the canonical value."""
@@ -111,7 +113,7 @@ def text(max_length: int | None = None, max_bytes: int = MAX_BYTES) -> Check:
             raise _nul(value)
         return value
 
-    return check
+    return columns.with_many(check, columns.text(limit))
 
 
 def _real_str(value: Any) -> str:
@@ -161,7 +163,7 @@ def binary(max_length: int | None = None) -> Check:
             raise error(f"at most {limit} bytes are expected", found=f"{len(value)} bytes")
         return value
 
-    return check
+    return columns.with_many(check, columns.binary(limit))
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
@@ -178,7 +180,7 @@ def integer(bits: int = 64) -> Check:
             return value
         raise refuse(value, f"an int of {bits} bits, {low} to {high},")
 
-    return check
+    return columns.with_many(check, columns.integer(low, high))
 
 
 def _real_int(value: Any) -> int:
@@ -230,7 +232,7 @@ def exact_decimal(precision: int, scale: int) -> Check:
             raise refuse(value, what)
         return result or result.copy_abs()  # -0 is 0
 
-    return check
+    return columns.with_many(check, columns.exact_decimal(unit, context))
 
 
 def _real_decimal(value: Any) -> decimal.Decimal:
@@ -332,6 +334,14 @@ def uuid_text(value: Any) -> str:
     return _uuid_text(value if type(value) is uuid.UUID else identifier(value), mode="json")
 
 
+columns.with_many(boolean, columns.exactly(bool))
+columns.with_many(real, columns.real())
+columns.with_many(timestamp, columns.timestamp())
+columns.with_many(date, columns.exactly(dt.date))
+columns.with_many(time, columns.time())
+columns.with_many(identifier, columns.exactly(uuid.UUID))
+
+
 def json_value(value: Any) -> Any:
     """A value of JSON types alone: dict with str keys, list, str, int of 64 bits, finite float, bool, None."""
     _check_json(value, MAX_JSON_DEPTH)
@@ -360,25 +370,50 @@ class Seldom:
 class JsonText:
     """Canonical JSON → its text, by a `dump` that gives UTF-8 and refuses keys and text that JSON cannot hold.
 
-    It refuses all values but those of JSON's own types, so whoever has free data need not look at them first.
+    It refuses all values but those of JSON's own types, so whoever has free data need not look at them first; a tuple
+    counts as a list. `quick` is a dump that refuses integers beyond 64 bits too.
     """
 
-    __slots__ = ("_dump",)
+    __slots__ = ("_dump", "_quick")
 
-    def __init__(self, dump: Callable[[Any], bytes]) -> None:
+    def __init__(self, dump: Callable[[Any], bytes], quick: Callable[[Any], bytes]) -> None:
         self._dump = dump
+        self._quick = quick
+
+    # Data are not looked at piece by piece: what is written tells whether any is out of the ordinary, and Python's own
+    # serializer refuses all classes but the built-in ones.
 
     def __call__(self, value: Any) -> str:
         """The text. Raises InvalidValueError."""
-        # Text is not looked at piece by piece: what is written tells whether any is out of the ordinary.
-        if _is_of_json_types(value, MAX_JSON_DEPTH):
-            try:
-                written = self._dump(value)
-            except (TypeError, ValueError):
-                written = b""
-            if 0 < len(written) <= _PLAIN_TEXT and written.isascii() and b"\\u0000" not in written:
-                return written.decode()
-        return self._dump(json_value(value)).decode()
+        try:
+            written = self._quick(value).decode()
+            marshal.dumps(value)
+        except (TypeError, ValueError):
+            return self._dump(json_value(value)).decode()
+        if _is_ordinary(written, len(written)):
+            return written
+        if "\\u0000" in written or len(written) > _PLAIN_TEXT or not _is_of_json_types(value, MAX_JSON_DEPTH):
+            return self._dump(json_value(value)).decode()
+        return written
+
+    def many(self, column: Sequence[Any]) -> Sequence[Any] | None:
+        """The texts of a column without None; see `sql.columns`."""
+        dump = self._quick
+        try:
+            written = [dump(value).decode() for value in column]
+            marshal.dumps([*column])
+        except (TypeError, ValueError):
+            return None
+        return written if _is_ordinary("\n".join(written), max(map(len, written))) else None
+
+
+_SHALLOW: Final = 2 * MAX_JSON_DEPTH
+"""JSON of fewer characters cannot be too deep."""
+
+
+def _is_ordinary(written: str, longest: int) -> bool:
+    """Whether what was written is surely right: no null, which a NaN is written as too, no NUL and no deep nesting."""
+    return longest < _SHALLOW and "null" not in written and "\\u0000" not in written
 
 
 def _is_of_json_types(value: Any, depth: int) -> bool:

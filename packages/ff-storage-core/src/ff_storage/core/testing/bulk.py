@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import enum
 import uuid
+from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any, ClassVar, Final
 
 import pytest
 
@@ -23,6 +27,46 @@ from ff_storage.core.testing.conformance import Conformance
 from ff_storage.core.testing.models import AUTHORS, Country, Product
 from ff_storage.core.testing.recording import Recorder
 from ff_storage.core.testing.tables import stored
+
+
+def _nested(depth: int) -> dict[str, Any]:
+    nested: Any = 1
+    for level in range(depth):
+        nested = [nested] if level % 2 else {"a": nested}
+    return {"nested": nested}
+
+
+class Shade(enum.Enum):
+    """What JSON has no word for."""
+
+    DARK = "dark"
+    PAIR = ("a", "b")
+
+
+class Rank(enum.IntEnum):
+    """A number of another class."""
+
+    FIRST = 1
+
+
+class Words(str):
+    """Text of another class."""
+
+    __slots__ = ()
+
+
+DOCUMENTS: Final[tuple[Any, ...]] = (
+    {}, {"a": None}, {"a": "null"}, {"a": [None, "b"]}, {"a": (1, 2)}, {"a": {"b": ((), [()])}}, {"é": "日本語 🦆"},
+    {"a": 2**53}, {"a": 2**63 - 1}, {"a": -(2**63)}, {"a": 2**63}, {"a": -(2**63) - 1}, {"a": 10**30},
+    {"a": "12345678901234567890"}, {"a": 0.1}, {"a": 1e308}, {"a": float("nan")}, {"a": [float("-inf")]},
+    {"a": "\0"}, {"a\0b": 1}, {"a": "\\u0000"}, {"a": "\ud800"}, {"\udfff": 1}, {"a": "\ud83d", "b": "\udc00"},
+    {"a": "x" * 1000}, {"a": ["x"] * 500}, _nested(120), _nested(198), _nested(199), _nested(200), _nested(240),
+    {"a": uuid.UUID(int=7)}, {"a": dt.date(2024, 2, 29)}, {"a": dt.datetime(2024, 2, 29, tzinfo=dt.UTC)},
+    {"a": Decimal("1.50")}, {"a": Shade.DARK}, {"a": Shade.PAIR}, {"a": Rank.FIRST}, {"a": Words("b")}, {Words("a"): 1},
+    {1: "a"}, {None: 1}, {True: 1}, {"a": {1, 2}}, {"a": b"bytes"}, {"a": bytearray(b"b")}, {"a": 1j}, {"a": object()},
+    {"a": OrderedDict[str, int](b=1)}, OrderedDict[str, int](a=1), MappingProxyType({"a": 1}), [1], "text",
+    {"a": ...}, {"a": Country},
+)  # fmt: skip
 
 
 class BulkTests(Conformance):
@@ -140,6 +184,26 @@ class BulkTests(Conformance):
         with pytest.raises(InvalidValueError, match="name"):
             await PydanticRepository(Product, pool).create(partial)
         assert await stored(pool, Product) == 2
+
+    @pytest.mark.parametrize("number", range(len(DOCUMENTS)))
+    async def test_json_among_many_is_what_it_is_alone(self, pool: Pool, number: int) -> None:
+        document = DOCUMENTS[number]
+        repo = PydanticRepository(Product, pool)
+        alone: Any = None
+        try:
+            alone = (await repo.create(Product.model_construct(name="alone", details=document))).details
+        except StorageError as error:
+            alone = str(error)
+        plain = [Product(name=f"{n}", details={"n": [n, {"half": n / 2}]}) for n in range(10)]
+        many = [*plain, Product.model_construct(name="among", details=document)]
+        try:
+            assert await bulk_insert(Product, many, pool) == 11
+            among: Any = await Query(Product).select(Product.details).filter(Product.name == "among").scalar(pool)
+            found = {row.name: row.details for row in await Query(Product).execute(pool)}
+            assert all(found[row.name] == row.details for row in plain)
+        except StorageError as error:
+            among = str(error)
+        assert repr(among) == repr(alone)
 
     @pytest.mark.parametrize("size", [0, -1, True, 1.5, "10", None])
     async def test_a_batch_size_is_a_positive_int(self, recorder: Recorder, size: Any) -> None:

@@ -249,6 +249,17 @@ class ValuesConformance(Conformance):
         assert await Query(Values).filter(Values.words != ["a"]).count(pool) == len(given) - 1
         assert await Query(Values).filter(Values.numbers == [2]).count(pool) == 4
 
+    @pytest.mark.parametrize("name", sorted(ROUND_TRIPS))
+    async def test_many_values_come_back_as_one_does(self, pool: Pool, name: str) -> None:
+        """Alone in their column, and beside others that are NULL."""
+        for each in ([*ROUND_TRIPS[name]], [value for given in ROUND_TRIPS[name] for value in (given, None)]):
+            given = [Values.model_construct(id=uuid.uuid4(), **{name: value}) for value in each]
+            assert await bulk_insert(Values, given, pool, batch_size=50) == len(each)
+            found = {row.id: getattr(row, name) for row in await Query(Values).execute(pool)}
+            for model, value in zip(given, each, strict=True):
+                assert found[model.id] == value
+                assert type(found[model.id]) is type(value)
+
     async def test_null_is_no_value_of_its_type(self, pool: Pool) -> None:
         """Empty text, empty bytes, zero, an empty list and NULL are five different things."""
         empty = Values(text="", data=b"", big=0, words=[], flag=False, json_value={}, labels=set())
@@ -335,8 +346,12 @@ class ValuesConformance(Conformance):
             await repo.create(bad)
         with pytest.raises(InvalidValueError, match=name):
             await bulk_insert(Values, [Values(), bad], recorder, trusted=True)
-        with pytest.raises(InvalidValueError, match=name):
-            await repo.create_many([Values(), bad])
+        good = [Values.model_construct(id=uuid.uuid4(), **{name: each}) for each in ROUND_TRIPS[name][:3]]
+        for others in ([Values()], good, [*good, Values()]):
+            with pytest.raises(InvalidValueError, match=name):
+                await repo.create_many([*others, bad])
+            with pytest.raises(InvalidValueError, match=name):
+                await bulk_insert(Values, [*others, bad], recorder)
         with pytest.raises(InvalidValueError, match=name):
             await repo.update(kept.id, Values.model_construct(_fields_set={name}, **{name: value}))
         if name != "json_value":
