@@ -18,6 +18,7 @@ from ff_storage.core.model import Field, PydanticModel
 from ff_storage.core.query import Query, func
 from ff_storage.core.query.bulk import bulk_insert
 from ff_storage.core.repository import PydanticRepository
+from ff_storage.postgres.codecs import InstantBytes, instant_of
 from ff_storage.testing import create_tables
 
 KEY = uuid.UUID("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11")
@@ -204,3 +205,43 @@ async def test_uuids_may_stay_the_drivers(empty_database: str) -> None:
         assert await Query(Codec).filter(Codec.other == KEY).count(pool) == 11
         found.price = Decimal(2)
         assert (await repository.update(found.id, found, expected=found)).price == 2
+
+
+PREPARED = r"SELECT statement FROM pg_prepared_statements WHERE statement ~ '^SELECT .*\"?codec_rows\"? LIMIT 1$'"
+MOMENTS = [
+    dt.datetime.min.replace(tzinfo=dt.UTC),
+    dt.datetime(1, 1, 1, 0, 0, 0, 1, tzinfo=dt.UTC),
+    dt.datetime(1999, 12, 31, 23, 59, 59, 999_999, tzinfo=dt.UTC),
+    dt.datetime(2000, 1, 1, tzinfo=dt.UTC),
+    NOON,
+    dt.datetime(9999, 12, 31, 23, 59, 59, 999_998, tzinfo=dt.UTC),
+    dt.datetime.max.replace(tzinfo=dt.UTC),
+]
+
+
+async def test_instants_of_a_bulk_insert_are_to_the_microsecond(pool: Pool) -> None:
+    """And so are those of raw SQL in the words by which asyncpg finds out the types of a COPY."""
+    rows = [row(moment=moment) for moment in MOMENTS * 200]
+    assert await bulk_insert(Codec, rows, pool) == len(rows)
+    found = {each.id: each.moment for each in await Query(Codec).execute(pool)}
+    assert found == {each.id: each.moment for each in rows}
+    async with pool.acquire() as lease:
+        for moment in MOMENTS:
+            await bulk_insert(Codec, [row(moment=moment) for _ in range(10)], lease)
+            await lease.execute("DELETE FROM codec_rows WHERE moment <> $1", moment)
+            texts = await lease.fetch_all(PREPARED, as_dict=False)
+            assert len(texts) == (0 if pool._pgbouncer else 1)  # type: ignore[attr-defined]
+            for (text,) in texts:
+                (values,) = await lease.fetch_all(text)
+                assert (values["moment"], values["other"]) == (moment, KEY)
+            await lease.execute("DELETE FROM codec_rows")
+
+
+async def test_the_memory_of_instants_is_bounded() -> None:
+    memory = InstantBytes()
+    moments = [NOON + dt.timedelta(seconds=number) for number in range(5_000)]
+    assert [instant_of(memory[moment]) for moment in moments] == moments
+    assert len(memory) <= 1_024
+    assert [instant_of(memory[moment]) for moment in MOMENTS] == MOMENTS
+    with pytest.raises(OverflowError):
+        instant_of((2**62).to_bytes(8, "big"))

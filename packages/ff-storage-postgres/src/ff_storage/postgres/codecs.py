@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import uuid
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -125,9 +125,9 @@ _OIDS: Final = {"timestamptz": 1184, "numeric": 1700, "uuid": 2950}
 _TYPED: Final = {
     "timestamptz": Codec(_instant_text, _INSTANTS.__getitem__, "text"),
     "numeric": Codec(str, Decimal, "text"),
-    "uuid": Codec(uuid_bytes, bytes, "binary"),
+    "uuid": None,
 }
-"""The codecs of typed statements; that of UUIDs where they are to be Python's own."""
+"""The codecs of typed statements; UUIDs are plain bytes there if they are to be Python's own."""
 
 
 _prepare: Callable[..., Awaitable[Any]] = vars(asyncpg.Connection)["_get_statement"]  # private, so without a stub
@@ -147,6 +147,21 @@ class Driver(asyncpg.Connection):
         self._plain_uuids = True
         self._own["uuid"] = Codec(uuid_bytes, UuidMemory().__getitem__, "binary")
         self._restore("uuid")
+
+    async def rows(self, query: str, arguments: Sequence[Any]) -> list[Any]:
+        """The rows of a typed statement: what fetch() does for it, by fewer steps. The hot path."""
+        driver: Any = self  # its stubs leave out what is private
+        if driver._query_loggers or driver.is_closed():
+            fetched: list[Any] = await driver.fetch(query, *arguments, record_class=TypedRecord)
+            return fetched
+
+        def execute(statement: Any, timeout: Any) -> Awaitable[list[Any]]:
+            running: Awaitable[list[Any]] = driver._protocol.bind_execute(statement, arguments, "", 0, False, timeout)
+            return running
+
+        rows: list[Any]
+        rows, _ = await driver._do_execute(query, execute, None, record_class=TypedRecord)
+        return rows
 
     async def set_type_codec(self, typename: str, **options: Any) -> None:
         """asyncpg's: a codec of the caller's own, of which typed statements take no notice."""
@@ -198,9 +213,12 @@ class Driver(asyncpg.Connection):
         finally:
             self._restore("timestamptz")
 
-    def _set(self, name: str, codec: Codec) -> None:
+    def _set(self, name: str, codec: Codec | None) -> None:
         # What set_type_codec() does for a type of PostgreSQL's own, without asking the server which one that is.
         settings: Any = self.get_settings()
+        if codec is None:
+            settings.set_builtin_type_codec(_OIDS[name], name, "pg_catalog", "scalar", "bytea", "binary")
+            return
         settings.add_python_codec(
             _OIDS[name], name, "pg_catalog", (), "scalar", codec.encode, codec.decode, codec.format
         )

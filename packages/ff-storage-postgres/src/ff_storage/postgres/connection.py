@@ -136,7 +136,7 @@ class PostgresConnection:
     async def fetch(self, text: str, parameters: Sequence[Any]) -> list[Row]:
         """Every row, as asyncpg's records."""
         try:
-            rows: list[Row] = await self._driver.fetch(text, *parameters, record_class=TypedRecord)
+            rows: list[Row] = await self._driver.rows(text, parameters)
         except Exception as error:
             raise await self._failed(error) from error
         return rows

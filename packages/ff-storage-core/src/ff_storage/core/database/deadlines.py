@@ -18,26 +18,15 @@ from ff_storage.core.observe import EXPIRED
 T = TypeVar("T")
 
 
-class _Limit:
-    """The end of the time of one statement, which `task` awaits."""
-
-    __slots__ = ("expired", "task", "when")
-
-    def __init__(self, task: asyncio.Task[Any], when: float) -> None:
-        self.task = task
-        self.when = when
-        self.expired = False
-
-
 class Deadlines:
     """Gives each awaitable `seconds`; for one event loop."""
 
-    __slots__ = ("_limits", "_loop", "_seconds", "_timer")
+    __slots__ = ("_ends", "_loop", "_seconds", "_timer")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._loop = asyncio.get_running_loop()
-        self._limits: dict[_Limit, None] = {}
+        self._ends: dict[asyncio.Task[Any], float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self, statement: Awaitable[T]) -> T:
@@ -45,15 +34,17 @@ class Deadlines:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a statement is awaited outside a task")
+        ends = self._ends
+        if task in ends:  # within a statement that has its limit
+            return await statement
         before = task.cancelling()
-        limit = _Limit(task, self._loop.time() + self._seconds)
-        self._limits[limit] = None
+        ends[task] = end = self._loop.time() + self._seconds
         if self._timer is None:
-            self._timer = self._loop.call_at(limit.when, self._tick)
+            self._timer = self._loop.call_at(end, self._tick)
         try:
             return await statement
         except BaseException as error:
-            only_ours = limit.expired and task.uncancel() <= before
+            only_ours = task not in ends and task.uncancel() <= before
             if only_ours and isinstance(error, asyncio.CancelledError):
                 raise QueryTimeout(
                     f"the statement did not end within {self._seconds:g} s",
@@ -61,16 +52,15 @@ class Deadlines:
                 ) from error
             raise
         finally:
-            self._limits.pop(limit, None)
+            ends.pop(task, None)
 
     def _tick(self) -> None:
         now = self._loop.time()
         self._timer = None
-        while self._limits:
-            first = next(iter(self._limits))
-            if first.when > now:
-                self._timer = self._loop.call_at(first.when, self._tick)
+        while self._ends:
+            task, end = next(iter(self._ends.items()))
+            if end > now:
+                self._timer = self._loop.call_at(end, self._tick)
                 return
-            del self._limits[first]
-            first.expired = True
-            first.task.cancel(EXPIRED)
+            del self._ends[task]  # by which it sees that its time is up
+            task.cancel(EXPIRED)

@@ -23,7 +23,6 @@ from ff_storage.core.model.hydrate import row_builder
 from ff_storage.core.program import Fetch, Program, Row
 from ff_storage.core.query.builder import Query
 from ff_storage.core.query.bulk import RecordReader, chunks, insert_chunks
-from ff_storage.core.query.results import models
 from ff_storage.core.repository.changes import changes_of, encoded, guard_of, holds
 from ff_storage.core.sql.compiled import Compiled, remember
 from ff_storage.core.sql.dialect import Dialect
@@ -72,7 +71,7 @@ class _Get(Generic[M]):
 
     __slots__ = ("bind", "build", "name", "text")
 
-    def __init__(self, compiled: Compiled, build: Callable[[Rows], list[M]], name: str) -> None:
+    def __init__(self, compiled: Compiled, build: Callable[[Row], M], name: str) -> None:
         self.text = compiled.text
         self.bind = compiled.bind
         self.build = build
@@ -84,7 +83,7 @@ class _Get(Generic[M]):
             return None
         if len(rows) > 1:
             raise ambiguous(self.name, len(rows))
-        return self.build(rows)[0]
+        return self.build(rows[0])
 
 
 class Operations(Generic[M]):
@@ -329,7 +328,11 @@ class Operations(Generic[M]):
     def _key(self, given: Any) -> Key:
         key: Key = _each(given) if isinstance(given, tuple) else (given,)
         identity = self._entity.table.identity
-        if len(key) != len(identity) or any(part is None for part in key):
+        complete = len(key) == len(identity)
+        for part in key:
+            if part is None:
+                complete = False
+        if not complete:
             names = ", ".join(identity)
             raise InvalidValueError(f"the key of a {self._entity.name} is ({names})", found=ascii(key)[:100])
         return key
@@ -347,8 +350,7 @@ class Operations(Generic[M]):
             outputs = tuple(entity.column(column.attribute) for column in table.columns)
             where = key_conditions(Write(entity, scope, dialect, None, utc_now()), ("",) * len(table.identity))
             compiled = dialect.compiler(dialect, scope).compile(Select(entity, outputs, where))
-            build = models(self.model_class, compiled.outputs, dialect, validate=False)
-            get = _Get(compiled, build, entity.name)
+            get = _Get(compiled, self._build(dialect), entity.name)
             remember(dialect, shape, get)
         return get
 
