@@ -167,6 +167,7 @@ def test_a_seed_s_option_that_has_no_use_is_named_in_a_warning(name: str) -> Non
         {"min_size": "x"}, {"max_size": "5"}, {"max_size": True}, {"max_size": 1.5}, {"max_size": 0},
         {"acquire_timeout": "x"}, {"acquire_timeout": float("nan")}, {"acquire_timeout": -1}, {"max_age": PASSWORD},
         {"query_timeout": True}, {"max_waiting": 1.5}, {"max_waiting": -1}, {"pool_recycle": "x"}, {"nosuch": 1},
+        {"pool_recycle": 60, "max_age": 50}, {"connection_timeout": 5, "connect_timeout": 6},
         {"database": "x"}, {"published": 1},
     ],
     ids=ascii,

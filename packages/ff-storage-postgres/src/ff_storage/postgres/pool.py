@@ -95,7 +95,7 @@ class PostgresPool(Pool):
             "max_age": max_age,
             "max_idle": max_idle,
         }
-        super().__init__(PoolSettings(**(limits | _published(published))))
+        super().__init__(PoolSettings(**(limits | _published(published, limits))))
         self._address = address(
             dbname=dbname,
             user=user,
@@ -203,12 +203,15 @@ def open_pool(url: str, **options: Any) -> PostgresPool:
     return PostgresPool(**{**place, **given})
 
 
-def _published(names: dict[str, Any]) -> dict[str, Any]:
-    """Published options under our names; those that have no use are named in a warning."""
+def _published(names: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Published options under our names, none of which may be `given` too; a warning names those that have no use."""
     limits: dict[str, Any] = {}
     for name, value in names.items():
         if name in _PUBLISHED:
-            limits[_PUBLISHED[name]] = value
+            ours = _PUBLISHED[name]
+            if given[ours] not in (inspect.signature(PostgresPool).parameters[ours].default, value):
+                raise ConfigurationError(f"{name} and {ours} are one limit under two names", remedy="pass one of them")
+            limits[ours] = value
         elif name in _IGNORED:
             warnings.warn(f"PostgresPool ignores {name}: there is nothing left for it to do", DeprecationWarning, 4)
         else:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, Self
 
 from ff_storage.core.database import IsolationLevel
 from ff_storage.core.database.settings import check_limit
-from ff_storage.core.database.sync import SQL, Parameters, StoreSettings
+from ff_storage.core.database.sync import SQL, Parameters, StoreSettings, chosen_size
 from ff_storage.core.errors import ConfigurationError, nearest
 from ff_storage.postgres.address import address, flag, from_text, parse_url
 from ff_storage.postgres.dialect import FOLDS, PostgresDialect
@@ -42,7 +42,7 @@ class Postgres(SQL):
     Raw statements take `%s` and `%(name)s`. Connecting never creates a database.
     TLS is that of `PostgresPool`, and so are `pgbouncer=True` and `keepalive`. Times are in seconds: `query_timeout`
     bounds a statement, `idle_timeout` a transaction in which nothing happens; the server ends both. The other limits
-    are those of `StoreSettings`, and matter for a `pool_size` above one.
+    are those of `StoreSettings`, and matter for a `pool_size` (or `max_size`) above one.
     """
 
     default_isolation: ClassVar[IsolationLevel] = IsolationLevel.READ_COMMITTED
@@ -56,6 +56,7 @@ class Postgres(SQL):
         port: int | str | None = None,
         *,
         pool_size: int = 1,
+        max_size: int | None = None,
         acquire_timeout: float | None = 30.0,
         connect_timeout: float | None = 10.0,
         query_timeout: float | None = 30.0,
@@ -75,7 +76,12 @@ class Postgres(SQL):
     ) -> None:
         _check_published(published)
         super().__init__(
-            StoreSettings(size=pool_size, acquire_timeout=acquire_timeout, check_after=check_after, max_age=max_age),
+            StoreSettings(
+                size=chosen_size(pool_size, max_size),
+                acquire_timeout=acquire_timeout,
+                check_after=check_after,
+                max_age=max_age,
+            ),
             logger,
         )
         self._address = address(

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ff_storage.core.database import IsolationLevel
-from ff_storage.core.database.sync import SQL, Parameters, Result, StoreSettings
+from ff_storage.core.database.sync import SQL, Parameters, Result, StoreSettings, chosen_size
 from ff_storage.core.errors import ConfigurationError, ConnectionLost, DatabaseError
 from ff_storage.core.program import Target
 from ff_storage.sqlite import parameters
@@ -37,8 +37,8 @@ _COLUMNS = (
 class SQLite(SQL):
     """A database in a file, or in memory for as long as it is connected.
 
-    Raw statements take `?`. `pool_size` connections let that many threads read a file at once, while one writes; a
-    database in memory has one. The other arguments are those of `SQLitePool`.
+    Raw statements take `?`. `pool_size` (or `max_size`) connections let that many threads read a file at once, while
+    one writes; a database in memory has one. The other arguments are those of `SQLitePool`.
     """
 
     default_isolation: ClassVar[IsolationLevel] = IsolationLevel.SERIALIZABLE
@@ -48,6 +48,7 @@ class SQLite(SQL):
         path: str | os.PathLike[str] = MEMORY,
         *,
         pool_size: int = 1,
+        max_size: int | None = None,
         acquire_timeout: float | None = 30.0,
         check_after: float | None = 30.0,
         busy_timeout: float = 5.0,
@@ -65,14 +66,15 @@ class SQLite(SQL):
             readonly=readonly,
             create=create,
         )
+        size = chosen_size(pool_size, max_size)
         if self._database.in_memory:
-            if pool_size != 1:
-                raise ConfigurationError("a database in memory has one connection", found=f"pool_size={pool_size!r}")
+            if size != 1:
+                raise ConfigurationError("a database in memory has one connection", found=f"pool_size={size!r}")
             check_after = None  # its connection is the database
-        settings = StoreSettings(size=pool_size, acquire_timeout=acquire_timeout, check_after=check_after, max_age=None)
+        settings = StoreSettings(size=size, acquire_timeout=acquire_timeout, check_after=check_after, max_age=None)
         super().__init__(settings, logger)
         self._dialect = SQLiteDialect()
-        self._turns = Turns() if pool_size > 1 else None
+        self._turns = Turns() if size > 1 else None
         self._found = False
 
     @classmethod

@@ -16,7 +16,14 @@ import enum
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Protocol
 
+from ff_storage.core.errors import InvalidValueError
 from ff_storage.core.program import Row, Target
+
+
+def check_sql(sql: object) -> None:
+    """Raise InvalidValueError unless a caller's statement is text."""
+    if not isinstance(sql, str):
+        raise InvalidValueError("a statement is given as text", found=f"a {type(sql).__name__}")
 
 
 class IsolationLevel(enum.Enum):

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
-from ff_storage.core.database.connection import Connection, Cursor, IsolationLevel
+from ff_storage.core.database.connection import Connection, Cursor, IsolationLevel, check_sql
 from ff_storage.core.errors import DatabaseError, InvalidValueError, QueryError
 from ff_storage.core.program import Program, Row
 
@@ -75,13 +75,17 @@ class Executor(ABC):
 
     # --- published ---------------------------------------------------------------------------------------------------
 
+    def _bound(self, sql: str, arguments: Sequence[Any]) -> Sequence[Any]:
+        check_sql(sql)
+        return self.bind(sql, arguments)
+
     @overload
     async def fetch_all(self, sql: str, *params: Any, as_dict: Literal[True] = True) -> list[dict[str, Any]]: ...
     @overload
     async def fetch_all(self, sql: str, *params: Any, as_dict: Literal[False]) -> list[tuple[Any, ...]]: ...
     async def fetch_all(self, sql: str, *params: Any, as_dict: bool = True) -> list[Any]:
         """Every row, as a dict by column name, or as a tuple."""
-        parameters = self.bind(sql, params)
+        parameters = self._bound(sql, params)
         columns, rows = await self.call(lambda connection: connection.fetch_named(sql, parameters), sql)
         return _dicts(columns, rows) if as_dict else rows
 
@@ -91,19 +95,19 @@ class Executor(ABC):
     async def fetch_one(self, sql: str, *params: Any, as_dict: Literal[False]) -> tuple[Any, ...] | None: ...
     async def fetch_one(self, sql: str, *params: Any, as_dict: bool = True) -> Any:
         """The first row, or None."""
-        parameters = self.bind(sql, params)
+        parameters = self._bound(sql, params)
         columns, row = await self.call(lambda connection: connection.fetch_first(sql, parameters), sql)
         return _dicts(columns, [row])[0] if row is not None and as_dict else row
 
     async def fetch_val(self, sql: str, *params: Any) -> Any:
         """The first value of the first row, or None."""
-        parameters = self.bind(sql, params)
+        parameters = self._bound(sql, params)
         _, row = await self.call(lambda connection: connection.fetch_first(sql, parameters), sql)
         return row[0] if row else None
 
     async def execute(self, sql: str, *params: Any) -> int:
         """Run a statement; the number of rows touched."""
-        parameters = self.bind(sql, params)
+        parameters = self._bound(sql, params)
         return await self.call(lambda connection: connection.execute(sql, parameters), sql)
 
     async def execute_many(self, sql: str, args_list: Iterable[Sequence[Any] | Mapping[str, Any]]) -> int:
@@ -111,6 +115,7 @@ class Executor(ABC):
 
         `args_list` may be lazy. It is consumed once, possibly in another thread.
         """
+        check_sql(sql)
         bind = self.bind
         bound = (bind(sql, _row(row)) for row in args_list)
         return await self.call(lambda connection: connection.execute_many(sql, bound), sql)
@@ -123,7 +128,7 @@ class Executor(ABC):
     def stream(self, sql: str, *params: Any, as_dict: Literal[False], batch: int = 1000) -> Stream[tuple[Any, ...]]: ...
     def stream(self, sql: str, *params: Any, as_dict: bool = True, batch: int = 1000) -> Stream[Any]:
         """The rows one by one, fetched `batch` at a time: `async with pool.stream(…) as rows: async for row in …`."""
-        return RowStream(self, sql, self.bind(sql, params), batch, _dict_rows if as_dict else _tuple_rows, raw=sql)
+        return RowStream(self, sql, self._bound(sql, params), batch, _dict_rows if as_dict else _tuple_rows, raw=sql)
 
 
 class RowStream(contextlib.AbstractAsyncContextManager[AsyncIterator[T]]):

@@ -144,6 +144,19 @@ class RawTests(Conformance):
             assert caught.value.__cause__ is not None
         assert await self.codes(pool) == []
 
+    async def test_a_statement_is_text(self, pool: Pool) -> None:
+        """What is refused takes no connection with it."""
+        wrong: list[Any] = [5, None, b"SELECT 1", ["SELECT 1"], object()]
+        for sql in wrong:
+            for call in (pool.fetch_all, pool.fetch_one, pool.fetch_val, pool.execute):
+                with pytest.raises(InvalidValueError, match="text"):
+                    await call(sql)
+            with pytest.raises(InvalidValueError, match="text"):
+                await pool.execute_many(sql, [])
+            with pytest.raises(InvalidValueError, match="text"):
+                pool.stream(sql)
+        assert pool.stats().used == 0
+
     @pytest.mark.parametrize("batch", [1, 3, 1000])
     async def test_stream_reads_in_batches(self, pool: Pool, batch: int) -> None:
         await self.given(pool, *[f"{n:02}" for n in range(10)])

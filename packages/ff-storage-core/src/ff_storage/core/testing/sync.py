@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 
 import pytest
 
-from ff_storage.core.database import IsolationLevel
+from ff_storage.core.database import IsolationLevel, PoolSettings
 from ff_storage.core.database.sync import SQL
 from ff_storage.core.errors import (
     ConcurrentUseError,
@@ -115,6 +115,15 @@ class SyncRawTests(SyncTests):
         for params in (["aa", "cccc"], ("aa", "cccc"), {"code": "aa", "name": "cccc"}):
             assert db.read_query(text, params, as_dict=False) == [("aa",), ("cc",)]
         assert db.read_query(text, ["' OR '1'='1", "x'; --"]) == []
+
+    def test_a_statement_is_text(self, db: SQL) -> None:
+        wrong: list[Any] = [5, None, b"SELECT 1", ["SELECT 1"], object()]
+        for sql in wrong:
+            for call in (db.read_query, db.execute, db.execute_query):
+                with pytest.raises(InvalidValueError, match="text"):
+                    call(sql)
+            with pytest.raises(InvalidValueError, match="text"):
+                db.execute_many(sql, [])
 
     def test_values_that_do_not_fit_are_refused_with_the_right_form(self, db: SQL) -> None:
         text = f"SELECT code FROM {TABLE} WHERE code = {self.placeholder}"
@@ -442,6 +451,21 @@ class SyncConnectionTests(SyncTests):
     def test_a_wrong_pool_size_is_refused(self, database: str, size: Any) -> None:
         with pytest.raises(ConfigurationError):
             self.database_class.from_url(database, pool_size=size)
+        if size is not None:
+            with pytest.raises(ConfigurationError):
+                self.database_class.from_url(database, max_size=size)
+        with pytest.raises(ConfigurationError):
+            self.database_class.from_url(database, pool_size=2, max_size=2)
+
+    @connections(2)
+    def test_max_size_is_the_pool_size(self, database: str) -> None:
+        options = PoolSettings.from_env(environ={"DB_MAX_SIZE": "2"})
+        with (
+            self.database_class.from_url(database, **options) as db,
+            ThreadPoolExecutor(1) as threads,
+            db.transaction(),
+        ):
+            assert threads.submit(db.read_query, "SELECT 1 AS one").result(HANG) == [{"one": 1}]
 
     def test_a_thread_meets_no_transaction_of_another(self, db: SQL) -> None:
         db.begin_transaction()

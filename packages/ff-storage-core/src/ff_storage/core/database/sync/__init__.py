@@ -2,6 +2,6 @@
 
 from ff_storage.core.database.sync.connection import Result, SyncConnection
 from ff_storage.core.database.sync.sql import SQL, Parameters
-from ff_storage.core.database.sync.store import StoreSettings
+from ff_storage.core.database.sync.store import StoreSettings, chosen_size
 
-__all__ = ["SQL", "Parameters", "Result", "StoreSettings", "SyncConnection"]
+__all__ = ["SQL", "Parameters", "Result", "StoreSettings", "SyncConnection", "chosen_size"]

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeAlias, TypeVar, overload
 
 from ff_storage.core import program as programs
-from ff_storage.core.database.connection import IsolationLevel
+from ff_storage.core.database.connection import IsolationLevel, check_sql
 from ff_storage.core.database.sync.connection import Result, SyncConnection
 from ff_storage.core.database.sync.store import Store, StoreSettings
 from ff_storage.core.database.sync.work import SyncWork
@@ -243,6 +243,7 @@ class SQL(ABC):
     ) -> int:
         """Run a statement for each of `params_list`, which may be lazy, all or nothing; the number of rows touched."""
         del context
+        check_sql(query)
         text = self._text(query, bare=False)
         rows = (self._values(query, _checked(params)) for params in params_list)
         self._opened()
@@ -251,6 +252,7 @@ class SQL(ABC):
         return self._call(lambda connection: connection.query_many(text, every), raw=text) if first else 0
 
     def _query(self, query: str, params: Parameters | None) -> Result:
+        check_sql(query)
         text = self._text(query, bare=params is None)
         values = self._values(query, None if params is None else _checked(params))
         return self._call(lambda connection: connection.query(text, values), raw=text)

@@ -53,6 +53,15 @@ class StoreSettings:
             check_limit(name, getattr(self, name))
 
 
+def chosen_size(pool_size: int, max_size: int | None) -> int:
+    """The size that is meant: `max_size` is what pools, and `PoolSettings`, call it. Raises ConfigurationError."""
+    if max_size is None:
+        return pool_size
+    if pool_size != 1:
+        raise ConfigurationError("pool_size and max_size are one limit under two names", remedy="pass one of them")
+    return max_size
+
+
 class Member:
     """A connection of a store; times in seconds of the monotonic clock.
 
