@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import itertools
 import uuid
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -13,11 +15,12 @@ import psycopg
 import pytest
 
 from ff_storage.core.database import Pool, open_pool
-from ff_storage.core.errors import InvalidRowError
+from ff_storage.core.errors import ConcurrencyError, InvalidRowError, InvalidValueError
 from ff_storage.core.model import Field, PydanticModel
 from ff_storage.core.query import Query, func
 from ff_storage.core.query.bulk import bulk_insert
-from ff_storage.core.repository import PydanticRepository
+from ff_storage.core.repository import PydanticRepository, SyncRepository
+from ff_storage.postgres import Postgres, codecs
 from ff_storage.postgres.codecs import InstantBytes, instant_of
 from ff_storage.testing import create_tables
 
@@ -101,6 +104,8 @@ async def test_raw_sql_has_plain_values_between_typed_statements(pool: Pool) -> 
         await assert_nested(pool)
         async with pool.stream(VALUES) as rows:
             assert_plain(await anext(rows))
+        async with Query(Codec).stream(pool) as typed:
+            assert [seen(each) async for each in typed] == [AS_STORED] * (number + 1)
         sums = await Query(Codec).select(func.sum(Codec.price), func.max(Codec.moment)).execute(pool)
         assert sums == [(ONE * (number + 1), NOON)]
 
@@ -137,6 +142,92 @@ async def test_a_codec_of_the_callers_own_stays(pool: Pool) -> None:
             assert type(await driver.fetchval(f"SELECT {number} + 2.5::numeric")) is float
 
 
+@pytest.mark.parametrize("name", ["numeric", "decimal", "NUMERIC"])
+async def test_a_codec_of_the_callers_own_stays_by_any_name(pool: Pool, name: str) -> None:
+    await PydanticRepository(Codec, pool).create(row())
+    async with pool.acquire() as lease:
+        driver: Any = lease.member.connection.driver  # type: ignore[attr-defined]
+        for number in range(2):
+            await driver.set_type_codec(name, schema="pg_catalog", encoder=str, decoder=float, format="text")
+            assert [seen(each) for each in await Query(Codec).limit(10 + number).execute(lease)] == [AS_STORED]
+            assert type(await driver.fetchval(f"SELECT {number} + 2.5::numeric")) is float
+            await driver.set_builtin_type_codec(name, schema="pg_catalog", codec_name="text", format="text")
+            assert [seen(each) for each in await Query(Codec).limit(20 + number).execute(lease)] == [AS_STORED]
+            assert await driver.fetchval(f"SELECT {number} + 2.5::numeric") == f"{number + 2}.5"
+            await driver.reset_type_codec(name, schema="pg_catalog")
+            assert [seen(each) for each in await Query(Codec).limit(30 + number).execute(lease)] == [AS_STORED]
+            assert type(await driver.fetchval(f"SELECT {number} + 2.5::numeric")) is Decimal
+
+
+async def test_types_are_asked_about_once(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[frozenset[int]] = []
+    introspect = codecs._introspect
+
+    async def listen(driver: Any, oids: Any, timeout: float | None) -> Any:  # noqa: ASYNC109 - asyncpg's
+        asked.append(frozenset(oids))
+        return await introspect(driver, oids, timeout)
+
+    monkeypatch.setattr(codecs, "_introspect", listen)
+    await PydanticRepository(Codec, pool).create(row())
+    async with pool.acquire() as lease:
+        driver: Any = lease.member.connection.driver  # type: ignore[attr-defined]
+        statement = await driver.prepare(f"{VALUES.rstrip()}, ROW(ARRAY[1.50]) AS record")
+        for limit in range(1, 5):
+            assert [seen(each) for each in await Query(Codec).limit(limit).execute(lease)] == [AS_STORED]
+            assert_plain(await lease.fetch_one(VALUES))
+            assert [each.type.name for each in statement.get_attributes()][-2:] == ["uuid[]", "record"]
+            assert (await driver.fetchval("SELECT ROW(ARRAY[1.50])"))[0] == [ONE]
+    assert len(asked) == len({*asked})
+
+
+async def test_a_type_that_changes_is_asked_about_again(pool: Pool) -> None:
+    text = "SELECT pair FROM (SELECT ROW(NULL, 1.50, NULL)::codec_pair AS pair) AS pairs"
+    assert len((await pool.fetch_one(text))["pair"]) == 3
+    await PydanticRepository(Codec, pool).list()
+    await pool.execute("ALTER TYPE codec_pair DROP ATTRIBUTE key")
+    changed = text.replace(", NULL)", ")")
+    async with pool.acquire() as lease:
+        driver: Any = lease.member.connection.driver  # type: ignore[attr-defined]
+        await driver.reload_schema_state()
+        assert tuple((await lease.fetch_one(changed))["pair"]) == (None, ONE)
+        await PydanticRepository(Codec, lease).list()
+        assert tuple((await lease.fetch_one(f"{changed} -- again"))["pair"]) == (None, ONE)
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/New_York", "Africa/Monrovia", "UTC"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        dt.datetime(1, 1, 1, 0, 0, 0, 1, tzinfo=dt.UTC),
+        dt.datetime(1, 1, 1, 15, 0, tzinfo=dt.UTC),
+        dt.datetime(999, 12, 31, 23, 59, 59, 999999, tzinfo=dt.UTC),
+        dt.datetime(9999, 12, 31, 9, 0, tzinfo=dt.UTC),
+        dt.datetime(9999, 12, 31, 23, 59, 59, 999998, tzinfo=dt.UTC),
+    ],
+)
+async def test_the_first_and_the_last_hours_of_all_come_back(pool: Pool, zone: str, moment: dt.datetime) -> None:
+    async with pool.acquire() as lease:
+        repository = PydanticRepository(Codec, lease)
+        await repository.create(row())
+        await repository.list()
+        await lease.execute(f"SET TimeZone = '{zone}'")  # after the statement was prepared
+        stored = await repository.create(row(moment=moment, moments=[moment]))
+        assert seen(await repository.get(stored.id)) == (moment, ONE, KEY, [moment], [ONE], [KEY])
+        assert len(await repository.list()) == 2
+        assert await lease.fetch_val("SELECT min(moment) FROM codec_rows WHERE moment = $1", moment) == moment
+
+
+@pytest.mark.parametrize("moment", ["10000-01-01 06:00Z", "0001-12-31 11:00Z BC", "0002-01-01 BC", "10001-01-01Z"])
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/New_York"])
+async def test_an_instant_that_python_has_not_is_refused_in_any_zone(pool: Pool, zone: str, moment: str) -> None:
+    async with pool.acquire() as lease:
+        await lease.execute(f"SET TimeZone = '{zone}'")
+        await PydanticRepository(Codec, lease).create(row())
+        await lease.execute("UPDATE codec_rows SET moment = $1::text::timestamptz", moment)
+        with pytest.raises(InvalidRowError):
+            await PydanticRepository(Codec, lease).list()
+
+
 @pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/New_York", "Africa/Monrovia"])
 async def test_instants_are_in_utc_whatever_the_sessions_zone(pool: Pool, zone: str) -> None:
     long_ago = dt.datetime(1850, 1, 1, 12, 0, 0, 1, tzinfo=dt.UTC)  # local mean time: an offset with seconds
@@ -166,17 +257,27 @@ async def test_a_database_may_have_another_date_style(empty_database: str) -> No
             connection.execute(f'ALTER DATABASE "{name}" RESET DateStyle')  # type: ignore[arg-type]
 
 
-async def test_a_date_style_that_is_set_meanwhile_is_named(empty_database: str) -> None:
+async def test_a_date_style_may_be_set_meanwhile(empty_database: str) -> None:
     async with open_pool(empty_database, max_size=1) as pool:
         await create_tables(pool, Codec)
         await PydanticRepository(Codec, pool).create(row())
         await PydanticRepository(Codec, pool).list()
         async with pool.acquire() as lease:
             await lease.execute("SET DateStyle = 'German'")
-            with pytest.raises(InvalidRowError, match="DateStyle"):
-                await PydanticRepository(Codec, lease).list()
+            assert [seen(each) for each in await PydanticRepository(Codec, lease).list()] == [AS_STORED]
             assert_plain(await lease.fetch_one(VALUES))
         assert [seen(each) for each in await PydanticRepository(Codec, pool).list()] == [AS_STORED]
+
+
+async def test_a_date_style_that_is_set_in_a_stream_is_named(empty_database: str) -> None:
+    async with open_pool(empty_database, max_size=1) as pool:
+        await create_tables(pool, Codec)
+        await bulk_insert(Codec, [row() for _ in range(10)], pool)
+        async with pool.transaction() as tx:
+            with pytest.raises(InvalidRowError, match="DateStyle"):
+                async with Query(Codec).stream(tx, batch=2) as rows:
+                    async for _ in rows:
+                        await tx.execute("SET DateStyle = 'German'")
 
 
 @pytest.mark.parametrize("moment", ["0044-03-15 BC", "20044-03-15"])
@@ -245,3 +346,34 @@ async def test_the_memory_of_instants_is_bounded() -> None:
     assert [instant_of(memory[moment]) for moment in MOMENTS] == MOMENTS
     with pytest.raises(OverflowError):
         instant_of((2**62).to_bytes(8, "big"))
+
+
+@pytest.mark.parametrize("change", [{"other": uuid.UUID(int=1)}, {"others": [uuid.UUID(int=1)]}])
+async def test_rows_of_one_driver_guard_updates_by_another(empty_database: str, change: dict[str, Any]) -> None:
+    async with open_pool(empty_database) as pool, open_pool(empty_database, uuid="driver") as other:
+        await create_tables(pool, Codec)
+        with Postgres.from_url(empty_database) as db:
+
+            async def get(source: Any, key: Any) -> Codec | None:
+                sync = source is db
+                return SyncRepository(Codec, db).get(key) if sync else await PydanticRepository(Codec, source).get(key)
+
+            for source, target in itertools.product([pool, other, db], repeat=2):
+                key = (await PydanticRepository(Codec, pool).create(row())).id
+                found, late = await get(source, key), await get(source, key)
+                assert found is not None
+                assert late is not None
+                for instance, error in ((found, None), (late, ConcurrencyError)):
+                    for name, value in change.items():
+                        setattr(instance, name, value)
+                    with pytest.raises(error) if error else contextlib.nullcontext():
+                        if target is db:
+                            SyncRepository(Codec, db).update(key, instance, expected=instance)
+                        else:
+                            await PydanticRepository(Codec, target).update(key, instance, expected=instance)
+
+
+async def test_a_statement_that_is_no_text_is_no_row(pool: Pool) -> None:
+    for run in (pool.execute, pool.fetch_one, pool.fetch_all):
+        with pytest.raises(InvalidValueError, match="surrogate"):
+            await run("SELECT '\ud800'")  # type: ignore[operator]

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import types
 import uuid
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -68,7 +69,32 @@ class _Instants(dict[str, dt.datetime]):
     __missing__ = staticmethod(dt.datetime.fromisoformat)
 
 
+class _InstantsAbroad(_Instants):
+    """The same in a session that is not in UTC, where the first and the last hours of all have years of their own."""
+
+    __slots__ = ()
+
+    def __missing__(
+        self,
+        text: str,
+        # as defaults: local names instead of look-ups for each of 10,000 rows
+        parse: Callable[[str], dt.datetime] = dt.datetime.fromisoformat,
+        utc: dt.tzinfo = dt.UTC,
+    ) -> dt.datetime:
+        try:
+            return parse(text).astimezone(utc)
+        except ValueError:
+            if text.startswith("10000-01-01 "):
+                return parse(text[1:].replace("0000", "9999", 1)).astimezone(utc) + _YEAR
+            if text.startswith("0001-12-31 ") and text.endswith(" BC"):
+                return parse(text.removesuffix(" BC")).astimezone(utc) - _YEAR
+            raise
+
+
+_YEAR: Final = dt.timedelta(365)
+
 _INSTANTS: Final = _Instants({"infinity": _LAST, "-infinity": _FIRST})
+_INSTANTS_ABROAD: Final = _InstantsAbroad(_INSTANTS)
 _ENDS: Final = {_LAST.isoformat(): "infinity", _FIRST.isoformat(): "-infinity"}
 
 
@@ -112,6 +138,21 @@ class TypedRecord(asyncpg.Record):
     __slots__ = ()
 
 
+class _RecordAbroad(TypedRecord):
+    """One of a statement that was prepared while the session was not in UTC."""
+
+    __slots__ = ()
+
+
+class _RecordOfOldStyle(TypedRecord):
+    """One of a statement that was prepared while the session wrote dates in another style than ISO's."""
+
+    __slots__ = ()
+
+
+_UTC: Final = ("UTC", "Etc/UTC", "GMT")
+
+
 class Codec(NamedTuple):
     """How asyncpg takes and gives the values of a type: from and to text, or bytes in the binary format."""
 
@@ -121,6 +162,7 @@ class Codec(NamedTuple):
 
 
 _OIDS: Final = {"timestamptz": 1184, "numeric": 1700, "uuid": 2950}
+_NAMES: Final = {**{name: name for name in _OIDS}, "timestamp with time zone": "timestamptz", "decimal": "numeric"}
 
 _TYPED: Final = {
     "timestamptz": Codec(_instant_text, _INSTANTS.__getitem__, "text"),
@@ -129,8 +171,17 @@ _TYPED: Final = {
 }
 """The codecs of typed statements; UUIDs are plain bytes there if they are to be Python's own."""
 
+_ABROAD: Final = Codec(_instant_text, _INSTANTS_ABROAD.__getitem__, "text")
 
-_prepare: Callable[..., Awaitable[Any]] = vars(asyncpg.Connection)["_get_statement"]  # private, so without a stub
+_MOST_TYPES: Final = 256
+"""Answers about types that are remembered; then all are forgotten."""
+
+_REMEMBERED: Final = types.SimpleNamespace(name="of no statement")
+"""In the place of the statement that asks about types: nothing on the server gave way to it."""
+
+# private, so without a stub
+_prepare: Callable[..., Awaitable[Any]] = vars(asyncpg.Connection)["_get_statement"]
+_introspect: Callable[..., Awaitable[tuple[Any, Any]]] = vars(asyncpg.Connection)["_introspect_types"]
 
 
 class Driver(asyncpg.Connection):
@@ -138,14 +189,17 @@ class Driver(asyncpg.Connection):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._own: dict[str, Codec] = {}
-        """The codecs of all other statements, by type, where they are not asyncpg's."""
+        self._own: dict[str, Callable[[], None]] = {}
+        """What sets the codecs of all other statements, by type, where they are not asyncpg's."""
+        self._types: dict[frozenset[int], Any] = {}
+        """What the server has said about types, by what it was asked."""
         self._plain_uuids = False
 
     def use_plain_uuids(self) -> None:
         """Take and give `uuid.UUID`, and for typed statements its bytes."""
         self._plain_uuids = True
-        self._own["uuid"] = Codec(uuid_bytes, UuidMemory().__getitem__, "binary")
+        codec = Codec(uuid_bytes, UuidMemory().__getitem__, "binary")
+        self._own["uuid"] = lambda: self._set("uuid", codec)
         self._restore("uuid")
 
     async def rows(self, query: str, arguments: Sequence[Any]) -> list[Any]:
@@ -165,44 +219,81 @@ class Driver(asyncpg.Connection):
 
     async def set_type_codec(self, typename: str, **options: Any) -> None:
         """asyncpg's: a codec of the caller's own, of which typed statements take no notice."""
+        self._types.clear()
         await super().set_type_codec(typename, **options)
-        if typename in _OIDS:
-            self._own[typename] = Codec(options["encoder"], options["decoder"], options.get("format", "text"))
+        name = _NAMES.get(typename.lower())
+        if name is not None:
+            codec = Codec(options["encoder"], options["decoder"], options.get("format", "text"))
+            self._own[name] = lambda: self._set(name, codec)
+
+    async def set_builtin_type_codec(self, typename: str, **options: Any) -> None:
+        """asyncpg's: the codec of another type, of which typed statements take no notice."""
+        self._types.clear()
+        await super().set_builtin_type_codec(typename, **options)
+        name = _NAMES.get(typename.lower())
+        if name is not None:
+            settings: Any = self.get_settings()
+            given = (_OIDS[name], name, "pg_catalog", "scalar", options["codec_name"], options.get("format"))
+            self._own[name] = lambda: settings.set_builtin_type_codec(*given)
 
     async def reset_type_codec(self, typename: str, *, schema: str = "public") -> None:
         """asyncpg's: no codec of the caller's own any more."""
+        self._types.clear()
         await super().reset_type_codec(typename, schema=schema)
-        self._own.pop(typename, None)
+        self._own.pop(_NAMES.get(typename.lower(), ""), None)
+
+    def _drop_local_type_cache(self) -> None:
+        # asyncpg's own method; types have changed.
+        self._types.clear()
+        settings: Any = self.get_settings()
+        settings.clear_type_cache()
+
+    async def _introspect_types(self, typeoids: Iterable[int], timeout: float | None) -> tuple[Any, Any]:  # noqa: ASYNC109
+        """What the server says about types: asyncpg's own method, whose answers are kept as it keeps their codecs."""
+        asked = frozenset(typeoids)
+        if asked in self._types:
+            return self._types[asked], _REMEMBERED
+        found, statement = await _introspect(self, typeoids, timeout)
+        if len(self._types) >= _MOST_TYPES:
+            self._types.clear()
+        self._types[asked] = found
+        return found, statement
 
     async def _get_statement(self, query: str, timeout: float | None, **options: Any) -> Any:  # noqa: ASYNC109
         """The prepared statement: asyncpg's own method, by which all of its ways to run one pass."""
         if options.get("record_class") is not TypedRecord:
             return await _prepare(self, query, timeout, **options)
+        settings: Any = self.get_settings()
+        if not settings.DateStyle.startswith("ISO"):
+            options["record_class"] = _RecordOfOldStyle
+        elif settings.TimeZone not in _UTC:
+            options["record_class"] = _RecordAbroad
+        record = options["record_class"]
         if options.get("use_cache", True):
             cache: Any = self._stmt_cache  # type: ignore[attr-defined]  # as above
-            statement = cache.get((query, TypedRecord, False))
+            statement = cache.get((query, record, False))
             if statement is not None:
                 return statement  # pyright: ignore[reportUnknownVariableType]
-        with contextlib.suppress(asyncpg.UnsupportedClientFeatureError), self._typed():
+        with contextlib.suppress(asyncpg.UnsupportedClientFeatureError), self._typed(record):
             return await _prepare(self, query, timeout, **options)
         return await _prepare(self, query, timeout, **options)  # it returns a range, or a record, of such a type
 
     @contextlib.contextmanager
-    def _typed(self) -> Generator[None]:
+    def _typed(self, record: type[TypedRecord]) -> Generator[None]:
         """The codecs of typed statements while the block runs. Nobody else can use the connection in the meantime."""
-        settings: Any = self.get_settings()
-        names = {*_TYPED}
-        if not str(settings.DateStyle).startswith("ISO"):
-            names.remove("timestamptz")
+        codecs: dict[str, Codec | None] = {**_TYPED}
+        if record is _RecordOfOldStyle:
+            del codecs["timestamptz"]
+        elif record is _RecordAbroad:
+            codecs["timestamptz"] = _ABROAD
         if not self._plain_uuids:
-            names.remove("uuid")
+            del codecs["uuid"]
         try:
-            for name in names:
-                self._set(name, _TYPED[name])
+            for name, codec in codecs.items():
+                self._set(name, codec)
             yield
         finally:
-            for name in names:
-                self._restore(name)
+            self._restore(*codecs)
 
     @contextlib.contextmanager
     def copying(self) -> Generator[None]:
@@ -223,9 +314,13 @@ class Driver(asyncpg.Connection):
             _OIDS[name], name, "pg_catalog", (), "scalar", codec.encode, codec.decode, codec.format
         )
 
-    def _restore(self, name: str) -> None:
+    def _restore(self, *names: str) -> None:
         settings: Any = self.get_settings()
-        if name in self._own:
-            self._set(name, self._own[name])
-        else:
+        for name in names:
             settings.remove_python_codec(_OIDS[name], name, "pg_catalog")
+            if name in self._own:
+                self._own[name]()
+        # asyncpg has forgotten its arrays, ranges and the like; statements that it has prepared name their types.
+        for known in self._types.values():
+            with contextlib.suppress(asyncpg.UnsupportedClientFeatureError):
+                settings.register_data_types(known)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ff_storage.core.sql.compiler import Compiler
 from ff_storage.core.sql.dialect import Capability, Convert, Dialect
-from ff_storage.core.types import ColumnType
+from ff_storage.core.types import Array, ColumnType, Uuid
 from ff_storage.postgres import values
 from ff_storage.postgres.compiler import PostgresCompiler
 
@@ -72,6 +72,15 @@ class PostgresDialect(Dialect):
     def decoder(self, type_: ColumnType) -> Convert | None:
         """What the drivers return → canonical value."""
         return values.decoder(type_, binary_uuids=self.binary_uuids)
+
+    def rebind(self, value: Any, type_: ColumnType, source: Dialect) -> Any:
+        """What to bind for a value that another PostgreSQL driver has read: the same, but for UUIDs."""
+        if value is None or getattr(source, "binary_uuids", self.binary_uuids) == self.binary_uuids:
+            return value
+        if not isinstance(type_.item if isinstance(type_, Array) else type_, Uuid):
+            return value
+        decode = source.decoder(type_)
+        return self.encoder(type_)(value if decode is None else decode(value))
 
     def literal(self, value: Any, type_: ColumnType) -> str:
         """`value` as SQL text, for DDL."""

@@ -7,7 +7,13 @@ from typing import Any
 
 import asyncpg
 
-from ff_storage.core.errors import ConnectionFailure, ConnectionLost, InvalidRowError, StorageError
+from ff_storage.core.errors import (
+    ConnectionFailure,
+    ConnectionLost,
+    InvalidRowError,
+    InvalidValueError,
+    StorageError,
+)
 from ff_storage.postgres import errors
 from ff_storage.postgres.address import Address
 from ff_storage.postgres.redaction import redact, redact_refusal, without_values
@@ -37,6 +43,8 @@ def translated(error: Exception, driver: Any) -> Exception:
             lost.sent = "cannot switch to state" not in str(error)
             return lost
         return errors.of_client(error)
+    if isinstance(error, UnicodeEncodeError):  # the statement's
+        return InvalidValueError("text must be valid Unicode", found="a lone surrogate")
     if isinstance(error, ValueError | ArithmeticError):  # a decoder's
         return _unreadable(error, driver)
     return error

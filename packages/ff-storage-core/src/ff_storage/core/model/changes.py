@@ -30,7 +30,10 @@ def loaded_row(instance: BaseModel, dialect: Dialect) -> dict[str, Any] | None:
     if plan is None or type(plan.dialect) is not type(dialect):
         return None
     row: Row = getattr(instance, ROW_SLOT)
-    return {column.attribute: value for column, value in zip(plan.columns, row, strict=True)}
+    pairs = zip(plan.columns, row, strict=True)
+    if plan.dialect is dialect:
+        return {column.attribute: value for column, value in pairs}
+    return {column.attribute: dialect.rebind(value, column.type, plan.dialect) for column, value in pairs}
 
 
 def changed_columns(instance: BaseModel) -> dict[str, Any] | None:

@@ -146,6 +146,10 @@ class Dialect:
         """`decoder`, for what a statement computed: raises QueryError where the engine left the type's range."""
         return self.decoder(type_)
 
+    def rebind(self, value: Any, type_: ColumnType, source: Dialect) -> Any:  # noqa: ARG002 - for the engines' own
+        """What to bind for a driver value that was read through `source`, another dialect of this class."""
+        return value
+
     def literal(self, value: Any, type_: ColumnType) -> str:
         """`value` as SQL text, for DDL only: no statement with caller's values is ever built from literals."""
         raise NotImplementedError
