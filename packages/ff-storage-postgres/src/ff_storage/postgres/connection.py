@@ -25,7 +25,7 @@ from ff_storage.core.errors import (
 from ff_storage.core.program import Row, Target
 from ff_storage.postgres import errors
 from ff_storage.postgres.address import Address
-from ff_storage.postgres.codecs import Driver, TypedRecord
+from ff_storage.postgres.driver import Driver, TypedRecord
 from ff_storage.postgres.driver_errors import refused, translated
 from ff_storage.postgres.keepalive import keep_alive
 from ff_storage.postgres.records import plain_rows

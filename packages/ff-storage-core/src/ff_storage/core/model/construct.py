@@ -214,9 +214,6 @@ def plan_trusted(plan: Plan, readers: Sequence[Reader]) -> None:
         "set_extra": BaseModel.__dict__["__pydantic_extra__"].__set__,
         "set_private": BaseModel.__dict__["__pydantic_private__"].__set__,
     }
-    making = making_of(model, plan.schema.fields) if plan.schema.post_init is None else None
-    if making is not None:
-        names["making"] = making
     read = {reader.column.attribute: reader.expression(f"c{index}", names) for index, reader in enumerate(readers)}
     plan.build = _builder(plan, _assignments(plan, read, names), names)
     together = {index: reader for index, reader in enumerate(readers) if reader.together}
@@ -231,20 +228,25 @@ def _assignments(plan: Plan, read: dict[str, str], names: dict[str, Any]) -> lis
     for index, name in enumerate(schema.fields):  # the order that dumps and repr go by
         values[name] = read[name] if name in read else _default(schema, name, f"d{index}", names)
     extra = "{}" if model.model_config.get("extra") == "allow" else "None"
-    if "making" in names:
+    whole = f"values = {{{', '.join([f'{name!r}: {value}' for name, value in values.items()])}}}"
+    making, one_by_one = making_of(model, values) if schema.post_init is None else (None, False)
+    if making is not None:
+        names["making"] = making
+        fields = [f"self.{name} = {value}" for name, value in values.items()] if one_by_one else [whole]
         return [
             "self = new(making)",
-            *[f"self.{name} = {value}" for name, value in values.items()],
+            *fields,
+            "values = self.__dict__" if one_by_one else "self.__dict__ = values",
             f"self.__pydantic_extra__ = {extra}",
             "self.__pydantic_private__ = None",
             f"self.{PLAN_SLOT} = plan",
             f"self.{ROW_SLOT} = row",
-            f"self.{VALUES_SLOT} = self.__dict__",
+            f"self.{VALUES_SLOT} = values",
             "self.__class__ = model",
         ]
     lines = [
         "self = new(model)",
-        f"values = {{{', '.join([f'{name!r}: {value}' for name, value in values.items()])}}}",
+        whole,
         "set_dict(self, values)",
         f"set_extra(self, {extra})",
         "set_private(self, None)",

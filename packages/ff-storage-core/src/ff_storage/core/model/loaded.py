@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import keyword
+import sys
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,28 +61,32 @@ _Making: Final = type.__new__(
 )
 """A class whose instances lie in memory as those of a model with a table do, and have plain assignment.
 
-BaseModel's `__setattr__` is for users. The interpreter's own way to set an attribute takes a tenth of the time of a
-slot's descriptor, and instances of a class that are filled in one order share the keys of their dicts. So an instance
-is filled as one of a subclass of this, and is then given its own class. By `type.__new__`, so that neither Pydantic nor
-anybody's `__init_subclass__` hears of classes that are no models.
+BaseModel's `__setattr__` is for users, and a slot's descriptor takes ten times as long as the interpreter's own way to
+set a slot. So an instance is filled as one of this class, and is then given its own. It is made by `type.__new__`, so
+that neither Pydantic nor anybody's `__init_subclass__` hears of a class that is no model.
 """
 
-_SHARED_KEYS: Final = 30
-"""Attributes up to which CPython shares keys."""
 
-
-def making_of(model: type[BaseModel], names: Collection[str]) -> Any:
-    """A new class to fill instances of `model` in, with the fields in one order; None where that cannot be."""
+def making_of(model: type[BaseModel], names: Collection[str]) -> tuple[Any, bool]:
+    """The class to fill instances of `model` in, and whether their fields are set one by one; None if there is none."""
+    making: Any = _Making
     if not has_late_fields(model) or model.__new__ is not object.__new__:
-        return None
-    if len(names) > _SHARED_KEYS or not all(map(_is_assignable, names)):
-        return None
-    making: Any = type.__new__(type(BaseModel), model.__name__, (_Making,), {"__slots__": ()})
+        return None, False
     try:
         making.__new__(making).__class__ = model
     except TypeError:  # another layout: slots of the user's, or a second base that brings some
-        return None
-    return making
+        return None, False
+    if not _SHARES_KEYS or len(names) > _SHARED_KEYS or not all(map(_is_assignable, names)):
+        return making, False
+    return type.__new__(type(BaseModel), model.__name__, (_Making,), {"__slots__": ()}), True
+
+
+_SHARES_KEYS: Final = sys.version_info < (3, 12)
+"""Instances of a class that are filled in one order share the keys of their dicts, which saves time and half of the
+memory. Later versions of CPython read the attributes of instances that have been of another class more slowly."""
+
+_SHARED_KEYS: Final = 30
+"""Attributes up to which CPython shares keys."""
 
 
 def _is_assignable(name: str) -> bool:
