@@ -20,7 +20,7 @@ from ff_storage.core.model import Field, PydanticModel
 from ff_storage.core.query import Query, func
 from ff_storage.core.query.bulk import bulk_insert
 from ff_storage.core.repository import PydanticRepository, SyncRepository
-from ff_storage.postgres import Postgres, codecs
+from ff_storage.postgres import Postgres
 from ff_storage.postgres.codecs import InstantBytes, instant_of
 from ff_storage.testing import create_tables
 
@@ -159,24 +159,25 @@ async def test_a_codec_of_the_callers_own_stays_by_any_name(pool: Pool, name: st
             assert type(await driver.fetchval(f"SELECT {number} + 2.5::numeric")) is Decimal
 
 
-async def test_types_are_asked_about_once(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_types_are_asked_about_once(pool: Pool) -> None:
     asked: list[frozenset[int]] = []
-    introspect = codecs._introspect
 
-    async def listen(driver: Any, oids: Any, timeout: float | None) -> Any:  # noqa: ASYNC109 - asyncpg's
-        asked.append(frozenset(oids))
-        return await introspect(driver, oids, timeout)
+    def listen(logged: Any) -> None:
+        if "typeinfo" in logged.query:
+            asked.append(frozenset(logged.args[0]))
 
-    monkeypatch.setattr(codecs, "_introspect", listen)
-    await PydanticRepository(Codec, pool).create(row())
     async with pool.acquire() as lease:
         driver: Any = lease.member.connection.driver  # type: ignore[attr-defined]
+        driver.add_query_logger(listen)
+        await PydanticRepository(Codec, lease).create(row())
         statement = await driver.prepare(f"{VALUES.rstrip()}, ROW(ARRAY[1.50]) AS record")
         for limit in range(1, 5):
             assert [seen(each) for each in await Query(Codec).limit(limit).execute(lease)] == [AS_STORED]
             assert_plain(await lease.fetch_one(VALUES))
             assert [each.type.name for each in statement.get_attributes()][-2:] == ["uuid[]", "record"]
             assert (await driver.fetchval("SELECT ROW(ARRAY[1.50])"))[0] == [ONE]
+        driver.remove_query_logger(listen)
+    assert asked
     assert len(asked) == len({*asked})
 
 
