@@ -129,17 +129,19 @@ class Driver(asyncpg.Connection):
 
     async def _get_statement(self, query: str, timeout: float | None, **options: Any) -> Any:  # noqa: ASYNC109
         """The prepared statement: asyncpg's own method, by which all of its ways to run one pass."""
-        if options.get("record_class") is not TypedRecord:
-            return await _prepare(self, query, timeout, **options)
-        options["record_class"] = record = self._record()
-        if options.get("use_cache", True):
-            cache: Any = self._stmt_cache  # type: ignore[attr-defined]  # as above
-            statement = cache.get((query, record, False))
+        record: type[asyncpg.Record] | None = options.get("record_class")
+        if record is TypedRecord:
+            options["record_class"] = record = self._record()
+        if options.get("use_cache", True):  # looked up here too, a step sooner
+            cache: Any = self._stmt_cache  # type: ignore[attr-defined]  # its stubs leave out what is private
+            statement = cache.get((query, record or asyncpg.Record, options.get("ignore_custom_codec", False)))
             if statement is not None:
                 return statement  # pyright: ignore[reportUnknownVariableType]
-        with contextlib.suppress(asyncpg.UnsupportedClientFeatureError), self._typed(record):
-            return await _prepare(self, query, timeout, **options)
-        return await _prepare(self, query, timeout, **options)  # it returns a range, or a record, of such a type
+        if record is not None and issubclass(record, TypedRecord):
+            with contextlib.suppress(asyncpg.UnsupportedClientFeatureError), self._typed(record):
+                return await _prepare(self, query, timeout, **options)
+            # It returns a range, or a record, of such a type.
+        return await _prepare(self, query, timeout, **options)
 
     def _record(self) -> type[TypedRecord]:
         """The class of the rows of typed statements, as the session is now; a pooler may not tell how it is."""

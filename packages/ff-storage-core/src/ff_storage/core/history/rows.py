@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ff_storage.core.errors import InvalidValueError
 from ff_storage.core.history.strategy import Key, Write
@@ -62,16 +62,13 @@ class RowStamp:
     __slots__ = ("_entity", "_given", "_own", "_tenant", "_width")
 
     def __init__(self, write: Write) -> None:
-        table = write.table
-        known = table.by_attribute
         self._entity = write.entity
-        self._own: dict[str, Any] = {name: write.now for name in (CREATED_AT, UPDATED_AT) if name in known}
-        self._own |= {name: write.actor for name in (CREATED_BY, UPDATED_BY) if name in known}
-        if table.version is not None:
-            self._own[table.by_name[table.version].attribute] = 1
-        self._tenant = table.by_name[table.tenant].attribute if table.tenant is not None else None
-        self._given = _given(table)
-        self._width = len(table.writable)
+        self._given, times, actors, versions, self._tenant, self._width = _sources(write.table)
+        self._own: dict[str, Any] = dict.fromkeys(times, write.now)
+        for name in actors:
+            self._own[name] = write.actor
+        for name in versions:
+            self._own[name] = 1
 
     def __call__(self, values: dict[str, Any], tenant: Any) -> dict[str, Any]:
         """The values of one row; those given may hold more than the columns.
@@ -106,12 +103,26 @@ class RowStamp:
         return columns
 
 
+class _Sources(NamedTuple):
+    """Where the values of a table's new rows come from, by attribute."""
+
+    given: tuple[str, ...]
+    """The model's to give."""
+    times: tuple[str, ...]
+    actors: tuple[str, ...]
+    versions: tuple[str, ...]
+    tenant: str | None
+    width: int
+
+
 @lru_cache(maxsize=1024)
-def _given(table: Table) -> tuple[str, ...]:
-    """The attributes whose values are the model's to give."""
-    own = {CREATED_AT, UPDATED_AT, CREATED_BY, UPDATED_BY}
-    own |= {table.by_name[name].attribute for name in (table.version, table.tenant) if name is not None}
-    return tuple(attribute for attribute in table.writable if attribute not in own)
+def _sources(table: Table) -> _Sources:
+    times = tuple([name for name in (CREATED_AT, UPDATED_AT) if name in table.by_attribute])
+    actors = tuple([name for name in (CREATED_BY, UPDATED_BY) if name in table.by_attribute])
+    versions = (table.by_name[table.version].attribute,) if table.version is not None else ()
+    tenant = table.by_name[table.tenant].attribute if table.tenant is not None else None
+    given = tuple([name for name in table.writable if name not in {*times, *actors, *versions, tenant}])
+    return _Sources(given, times, actors, versions, tenant, len(table.writable))
 
 
 def touches(write: Write) -> dict[str, Any]:
