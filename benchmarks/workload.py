@@ -91,7 +91,7 @@ OPERATIONS = {
         Operation("get", "get by key", 400, "µs"),
         Operation("page", "filter, order, limit 100", 40, "µs"),
         Operation("fetch", "fetch 10,000", 4, "ms"),
-        Operation("insert", "insert one", 200, "µs", writes=True),
+        Operation("insert", "insert one", 100, "µs", writes=True),
         Operation("bulk", "bulk insert 10,000", 1, "ms", writes=True),
         Operation("update", "update one", 200, "µs", writes=True),
         Operation("tasks", f"{TASKS} tasks get", 3000, "µs"),

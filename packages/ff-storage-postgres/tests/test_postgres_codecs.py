@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime as dt
 import itertools
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +16,7 @@ import psycopg
 import pytest
 
 from ff_storage.core.database import Pool, open_pool
-from ff_storage.core.errors import ConcurrencyError, InvalidRowError, InvalidValueError
+from ff_storage.core.errors import ConcurrencyError, ConnectionLost, InvalidRowError, InvalidValueError
 from ff_storage.core.model import Field, PydanticModel
 from ff_storage.core.query import Query, func
 from ff_storage.core.query.bulk import bulk_insert
@@ -378,3 +379,42 @@ async def test_a_statement_that_is_no_text_is_no_row(pool: Pool) -> None:
     for run in (pool.execute, pool.fetch_one, pool.fetch_all):
         with pytest.raises(InvalidValueError, match="surrogate"):
             await run("SELECT '\ud800'")  # type: ignore[operator]
+
+
+BLOCKED = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+
+async def blocked(other: psycopg.AsyncConnection[Any]) -> tuple[Any, ...]:
+    """The process that waits for a lock, as soon as there is one."""
+    while True:
+        waiting = await (await other.execute(BLOCKED)).fetchone()
+        if waiting is not None:
+            return tuple(waiting)
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("end", ["by the server", "by us"])
+@pytest.mark.parametrize(
+    ("mode", "work"),
+    [
+        ("SHARE", lambda db: bulk_insert(Codec, [row() for _ in range(50)], db)),
+        ("ACCESS EXCLUSIVE", lambda db: Query(Codec).execute(db)),
+    ],
+    ids=["COPY", "prepare"],
+)
+async def test_a_connection_that_ends_under_a_statement_says_that_it_was_sent(
+    pool: Pool, empty_database: str, mode: str, work: Callable[[Any], Awaitable[Any]], end: str
+) -> None:
+    async with await psycopg.AsyncConnection.connect(empty_database) as other:
+        await other.execute(f"LOCK TABLE codec_rows IN {mode} MODE")  # type: ignore[arg-type]
+        with pytest.raises(ConnectionLost) as caught:
+            async with pool.acquire() as lease:
+                working = asyncio.ensure_future(work(lease))
+                waiting = await blocked(other)
+                if end == "by us":
+                    lease.member.connection.terminate()  # type: ignore[attr-defined]
+                else:
+                    await other.execute("SELECT pg_terminate_backend(%s)", waiting)
+                await working
+        assert caught.value.sent
+    assert await pool.fetch_val("SELECT count(*) FROM codec_rows") == 0

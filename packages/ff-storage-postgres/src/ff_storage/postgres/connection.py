@@ -160,15 +160,9 @@ class PostgresConnection:
     async def execute(self, text: str, parameters: Sequence[Any]) -> int:
         """The number of rows touched; 0 for a statement that is not about rows."""
         try:
-            return await self._run(text, parameters)
+            return _touched(await self._driver.status(text, parameters))
         except Exception as error:
             raise await self._failed(error) from error
-
-    async def _run(self, text: str, parameters: Sequence[Any]) -> int:
-        # The public execute() sends a text without parameters as a script of any number of statements.
-        self._driver._check_open()
-        _, status, _ = await self._driver._execute(text, parameters, 0, None, return_status=True)
-        return _touched(status)
 
     async def execute_many(self, text: str, parameters: Iterable[Sequence[Any]], target: Target | None = None) -> int:
         """Run `text` for each of `parameters`, all or nothing; an insert of several rows goes by COPY."""
@@ -213,7 +207,7 @@ class PostgresConnection:
         touched = 0
         async with self._all_or_nothing():
             for row in rows:
-                touched += await self._run(text, row)
+                touched += _touched(await self._driver.status(text, row))
         return touched
 
     @contextlib.asynccontextmanager

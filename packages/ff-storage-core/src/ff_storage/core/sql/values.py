@@ -387,7 +387,7 @@ class JsonText:
         """The text. Raises InvalidValueError."""
         try:
             written = self._quick(value).decode()
-            marshal.dumps(value)
+            marshal.dumps(value, 2)  # without a look-out for what occurs twice, which pays for a column
         except (TypeError, ValueError):
             return self._dump(json_value(value)).decode()
         if _is_ordinary(written, len(written)):
