@@ -92,10 +92,19 @@ class Query(Generic[R]):
                 found=repr(model)[:100],
                 remedy="pass the class itself",
             )
-        self.__dict__.update(_EMPTY)
         self._model = model
         self._entity = entity
+        self._outputs = None
+        self._where = ()
+        self._group_by = ()
+        self._having = ()
+        self._order_by = ()
+        self._limit = None
+        self._offset = None
+        self._distinct = False
+        self._into = None
         self._validate = validate
+        self._include_deleted = False
 
     # --- steps -------------------------------------------------------------------------------------------------------
 
@@ -446,20 +455,6 @@ MAX_CHECKED_SIZE: Final = 200
 
 
 _new: Final[Callable[[Any], Any]] = object.__new__
-
-
-_EMPTY: Final[dict[str, Any]] = {
-    "_outputs": None,
-    "_where": (),
-    "_group_by": (),
-    "_having": (),
-    "_order_by": (),
-    "_limit": None,
-    "_offset": None,
-    "_distinct": False,
-    "_into": None,
-    "_include_deleted": False,
-}
 
 
 def _row_count(what: str, n: Any) -> int:
