@@ -23,6 +23,7 @@ from ff_storage.core.query.bulk import bulk_insert
 from ff_storage.core.repository import PydanticRepository, SyncRepository
 from ff_storage.postgres import Postgres
 from ff_storage.postgres.codecs import InstantBytes, instant_of
+from ff_storage.postgres.driver import Driver
 from ff_storage.testing import create_tables
 
 KEY = uuid.UUID("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11")
@@ -310,7 +311,9 @@ async def test_uuids_may_stay_the_drivers(empty_database: str) -> None:
         assert (await repository.update(found.id, found, expected=found)).price == 2
 
 
-PREPARED = r"SELECT statement FROM pg_prepared_statements WHERE statement ~ '^SELECT .*\"?codec_rows\"? LIMIT 1$'"
+PREPARED = r"""
+    SELECT DISTINCT statement FROM pg_prepared_statements WHERE statement ~ '^SELECT .*\"?codec_rows\"? LIMIT 1$'
+"""
 MOMENTS = [
     dt.datetime.min.replace(tzinfo=dt.UTC),
     dt.datetime(1, 1, 1, 0, 0, 0, 1, tzinfo=dt.UTC),
@@ -338,6 +341,20 @@ async def test_instants_of_a_bulk_insert_are_to_the_microsecond(pool: Pool) -> N
                 (values,) = await lease.fetch_all(text)
                 assert (values["moment"], values["other"]) == (moment, KEY)
             await lease.execute("DELETE FROM codec_rows")
+
+
+async def test_a_copy_of_the_callers_own_takes_what_asyncpg_takes(empty_database: str) -> None:
+    """Also of the columns that the library has copied to."""
+    connection = await asyncpg.connect(empty_database, connection_class=Driver)
+    try:
+        await connection.execute("CREATE TABLE moments (moment timestamptz)")
+        for moment in (NOON, dt.datetime(2024, 2, 29), dt.date(2024, 2, 29)):  # noqa: DTZ001 - a naive one is meant
+            with connection.copying():
+                await connection.copy_records_to_table("moments", columns=["moment"], records=[(NOON,)])
+            await connection.copy_records_to_table("moments", columns=["moment"], records=[(moment,)])
+        assert await connection.fetchval("SELECT COUNT(*) FROM moments") == 6
+    finally:
+        await connection.close()
 
 
 async def test_the_memory_of_instants_is_bounded() -> None:

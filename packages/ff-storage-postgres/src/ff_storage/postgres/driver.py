@@ -35,6 +35,12 @@ class _RecordOfOldStyle(TypedRecord):
     __slots__ = ()
 
 
+class _RecordToCopy(asyncpg.Record):
+    """One of the statement by which COPY learns of its columns, apart from the callers' own of the same text."""
+
+    __slots__ = ()
+
+
 _UTC: Final = ("UTC", "Etc/UTC", "GMT")
 
 
@@ -62,6 +68,7 @@ class Driver(asyncpg.Connection):
         self._types: dict[frozenset[int], Any] = {}
         """What the server has said about types, by what it was asked."""
         self._plain_uuids = False
+        self._copies = False
 
     def use_plain_uuids(self) -> None:
         """Take and give `uuid.UUID`, and for typed statements its bytes."""
@@ -151,6 +158,8 @@ class Driver(asyncpg.Connection):
         record: type[asyncpg.Record] | None = options.get("record_class")
         if record is TypedRecord:
             options["record_class"] = record = self._record()
+        elif self._copies and not options.get("ignore_custom_codec", False):
+            options["record_class"] = record = _RecordToCopy
         if options.get("use_cache", True):  # looked up here too, a step sooner
             cache: Any = self._stmt_cache  # type: ignore[attr-defined]  # its stubs leave out what is private
             statement = cache.get((query, record or asyncpg.Record, options.get("ignore_custom_codec", False)))
@@ -188,9 +197,11 @@ class Driver(asyncpg.Connection):
     def copying(self) -> Generator[None]:
         """A codec for instants that COPY can use, while the block runs."""
         self._set("timestamptz", instants_to_copy())
+        self._copies = True
         try:
             yield
         finally:
+            self._copies = False
             self._restore("timestamptz")
 
     def _set(self, name: str, codec: Codec | None) -> None:
