@@ -1,6 +1,6 @@
 """Bulk inserts of an engine that takes rows while they are made: which statements there are, and where errors were."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from ff_storage.core.context import utc_now
 from ff_storage.core.history import streams
 from ff_storage.core.history.strategy import Write
 from ff_storage.core.program import ExecuteMany
-from ff_storage.core.query.bulk import RecordReader, chunks, insert_chunks
+from ff_storage.core.query.bulk import RecordReader, insert_chunks
 from ff_storage.core.sql import values
 from ff_storage.core.sql.compiler import Compiler
 from ff_storage.core.sql.dialect import Capability, Convert, Dialect
@@ -43,15 +43,15 @@ class StreamedPart(PydanticModel):
 class Sent:
     """What a program sends, and how many records were read before each statement's first row was asked for."""
 
-    def __init__(self, records: Sequence[StreamedPart], size: int) -> None:
+    def __init__(self, records: Iterable[Any], size: int, *, trusted: bool = False) -> None:
         self.read = 0
         self.statements: list[list[Sequence[Any]]] = []
         self.read_before: list[int] = []
         write = Write(StreamedPart.__ff_entity__, Scope(), Streaming(), None, utc_now())
-        reader = RecordReader(StreamedPart, write, trusted=False)
-        self.program = insert_chunks(write, map(reader.many, chunks(self._each(records), size)), size)
+        reader = RecordReader(StreamedPart, write, trusted=trusted)
+        self.program = insert_chunks(write, reader.chunks(self._each(records), size), size)
 
-    def _each(self, records: Sequence[StreamedPart]) -> Iterator[StreamedPart]:
+    def _each(self, records: Iterable[Any]) -> Iterator[Any]:
         for record in records:
             self.read += 1
             yield record
@@ -133,6 +133,49 @@ def test_a_value_that_cannot_be_bound_says_in_which_chunk_it_was() -> None:
 
     assert caught.value.details["chunk"] == 2
     assert caught.value.details["rows"] == (10, 20)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_record_may_lack_what_only_the_library_writes(trusted: bool) -> None:
+    record = StreamedPart(name="a", grade=1, created_by=None)
+    del record.__dict__["created_by"]
+
+    assert Sent([record], 10, trusted=trusted).run() == 1
+
+
+@pytest.mark.parametrize("number", [3, 13, 23])
+@pytest.mark.parametrize("alike", [True, False])
+def test_a_record_that_cannot_be_read_says_in_which_chunk_it_was(number: int, alike: bool) -> None:
+    records: list[Any] = parts(25)
+    if not alike:
+        records[5] = StreamedPart(name="5")
+        records[15] = StreamedPart(name="15")
+    records[number] = {"name": 5}
+
+    with pytest.raises(InvalidValueError) as caught:
+        Sent(records, 10).run()
+
+    start = number // 10 * 10
+    assert caught.value.details == {"chunk": start // 10 + 1, "rows": (start, min(start + 10, 25))}
+    assert len(caught.value.__notes__) == 1
+
+
+@pytest.mark.parametrize("number", [3, 13])
+@pytest.mark.parametrize("alike", [True, False])
+def test_an_error_of_the_callers_own_is_left_alone(number: int, alike: bool) -> None:
+    theirs = UniqueViolation("theirs")
+
+    def records() -> Iterator[StreamedPart]:
+        for each in range(number):
+            yield StreamedPart(name=f"{each}") if each == 5 and not alike else StreamedPart(name=f"{each}", grade=1)
+        raise theirs
+
+    with pytest.raises(UniqueViolation) as caught:
+        Sent(records(), 10).run()
+
+    assert caught.value is theirs
+    assert theirs.details == {}
+    assert not hasattr(theirs, "__notes__")
 
 
 @pytest.mark.parametrize(("details", "chunk", "rows"), [({"line": 14}, 2, (10, 20)), ({}, 1, (0, 25))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -9,9 +10,11 @@ from uuid import UUID
 import pytest
 
 from ff_storage.core.context import TenantScope
-from ff_storage.core.errors import InvalidValueError
+from ff_storage.core.errors import InvalidValueError, LimitExceededError
 from ff_storage.core.model import PydanticModel
-from ff_storage.core.sql.compiled import Compiled
+from ff_storage.core.sql import values
+from ff_storage.core.sql.columns import encoded
+from ff_storage.core.sql.compiled import Compiled, Slot
 from ff_storage.core.sql.scope import Scope
 from ff_storage.core.sql.statements import Insert
 
@@ -65,3 +68,27 @@ def test_the_error_is_that_of_the_first_row_at_fault(insert: Compiled) -> None:
     with pytest.raises(InvalidValueError) as alone:
         insert.bind(rows(change)[7])
     assert str(caught.value) == str(alone.value)
+
+
+def test_a_limit_that_a_later_row_exceeds_is_not_the_first_error() -> None:
+    def encode(value: str) -> str:
+        if value == "large":
+            raise LimitExceededError("too large")
+        return value
+
+    compiled = Compiled("", [Slot(0, encode, "text"), Slot(1, values.integer(), "number")])
+    with pytest.raises(InvalidValueError, match="number"):
+        compiled.bind_columns([["small", "large"], ["one", 2]])
+    with pytest.raises(LimitExceededError):
+        compiled.bind_columns([["small", "large"], [1, "two"]])
+
+
+def test_long_texts_are_not_copied_all_at_once() -> None:
+    check = values.text()
+    column = [f"{number}é" + "x" * 1_000_000 for number in range(20)]
+    tracemalloc.start()
+    try:
+        assert encoded(check, column) == column
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()

@@ -56,12 +56,17 @@ class RowStream:
 
     def __init__(self, chunks: Iterable[Sequence[Values]], size: int) -> None:
         self._chunks = iter(chunks)
+        self._unread: StorageError | None = None
         self.size = size
         self.began = self.start = self.stop = 0
         self.head = self._read()
 
     def _read(self) -> Sequence[Values]:
-        return next(self._chunks, ())
+        try:
+            return next(self._chunks, ())
+        except StorageError as error:
+            self._unread = error
+            raise
 
     def take(self) -> Sequence[Values]:
         """The chunk that waits; the next takes its place."""
@@ -96,21 +101,23 @@ class RowStream:
         try:
             return bind(chunk)
         except StorageError as error:
-            self._locate(error, self.start, self.stop)
+            locate(error, self.size, self.start, self.stop)
             raise
 
     def locate(self, error: StorageError) -> None:
         """Say in the server's error which chunk and rows it was in: those of its line, else all of its statement."""
-        if "rows" in error.details:  # it is our own, and has said so
+        if error is self._unread or "rows" in error.details:  # the caller's own, or ours that has said so
             return
         line = error.details.pop("line", None)
         if line is None:
-            self._locate(error, self.began, self.stop)
+            locate(error, self.size, self.began, self.stop)
         else:
             start = (self.began + line - 1) // self.size * self.size
-            self._locate(error, start, min(start + self.size, self.stop))
+            locate(error, self.size, start, min(start + self.size, self.stop))
 
-    def _locate(self, error: StorageError, start: int, stop: int) -> None:
-        number = start // self.size + 1
-        error.details |= {"chunk": number, "rows": (start, stop)}
-        error.add_note(f"in chunk {number} of the bulk insert, rows {start} to {stop - 1}")
+
+def locate(error: StorageError, size: int, start: int, stop: int) -> None:
+    """Say in an error in which rows it was, and in which chunk of `size`."""
+    number = start // size + 1
+    error.details |= {"chunk": number, "rows": (start, stop)}
+    error.add_note(f"in chunk {number} of the bulk insert, rows {start} to {stop - 1}")

@@ -17,10 +17,16 @@ from pydantic import ValidationError
 
 from ff_storage.core.context import TenantScope, utc_now
 from ff_storage.core.database.sync import SQL
-from ff_storage.core.errors import ConfigurationError, InvalidValueError, StorageError, UnknownFieldError
+from ff_storage.core.errors import (
+    ConfigurationError,
+    InvalidValueError,
+    StorageError,
+    TenantScopeError,
+    UnknownFieldError,
+)
 from ff_storage.core.history.rows import RowStamp, managed
 from ff_storage.core.history.strategy import Write, strategy_of
-from ff_storage.core.history.streams import Columns, RowStream, Values
+from ff_storage.core.history.streams import Columns, RowStream, Values, locate
 from ff_storage.core.program import Program, Row
 from ff_storage.core.sql.scope import Stamp, capture
 from ff_storage.core.tables import Table
@@ -108,7 +114,7 @@ def bulk_insert(
     write = Write(entity, capture(TenantScope.of(tenant_id, tenant_ids)), db.dialect, user_id, utc_now())
     reader = RecordReader(model_class, write, trusted=trusted)
     if atomic:
-        return db.run(insert_chunks(write, map(reader.many, chunks(records, batch_size)), batch_size), atomic=True)
+        return db.run(insert_chunks(write, reader.chunks(records, batch_size), batch_size), atomic=True)
     return insert_separately(db, write, reader, records, batch_size)
 
 
@@ -170,13 +176,11 @@ def insert_chunks(
             raise
         return stream.stop
     start = 0
-    for number, chunk in enumerate(read, 1):
+    for chunk in read:
         try:
             written = yield from strategy.insert_many(write, chunk, returning=stored is not None)
         except StorageError as error:
-            stop = start + len(chunk)
-            error.details |= {"chunk": number, "rows": (start, stop)}
-            error.add_note(f"in chunk {number} of the bulk insert, rows {start} to {stop - 1}")
+            locate(error, size, start, start + len(chunk))
             raise
         if stored is not None:
             stored += written
@@ -211,13 +215,25 @@ class RecordReader:
         values: dict[str, Any] = record.__dict__  # pyright: ignore[reportAssignmentType]
         row = self._row(values, self._stamp(values.get(self._tenant)) if self._stamp is not None else None)
         if self._trusted:
-            row |= {name: values[name] for name in self._managed & record.__pydantic_fields_set__}
+            row |= {name: values[name] for name in self._managed & record.__pydantic_fields_set__ & values.keys()}
         elif not self._managed.isdisjoint(record.__pydantic_fields_set__):
             self._refuse_managed(record)
         for attribute in self._defaults:
             if row[attribute] is None and attribute not in record.__pydantic_fields_set__:
                 del row[attribute]
         return row
+
+    def chunks(self, records: Iterable[Any], size: int) -> Iterator[Sequence[Values]]:
+        """The rows of `records` in chunks of `size`. The error of a record says in which it was."""
+        start = 0
+        for chunk in chunks(records, size):
+            try:
+                rows = self.many(chunk)
+            except StorageError as error:
+                locate(error, size, start, start + len(chunk))
+                raise
+            yield rows
+            start += len(chunk)
 
     def many(self, records: Sequence[Any]) -> Sequence[Values]:
         """The rows of many records: by column where all are models of which nothing else than its values is written."""
@@ -230,10 +246,10 @@ class RecordReader:
         if not all(map(self._managed.isdisjoint, map(_fields_set, records))):
             return None
         rows: list[Mapping[str, Any]] = [record.__dict__ for record in records]
-        tenants = self._stamp.many([values.get(self._tenant) for values in rows]) if self._stamp is not None else ()
         try:
+            tenants = self._stamp.many([values.get(self._tenant) for values in rows]) if self._stamp is not None else ()
             columns = self._row.columns(rows, tenants)
-        except KeyError:
+        except (KeyError, TenantScopeError):  # the first row at fault is the one to report
             return None
         if any(value is None for attribute in self._defaults for value in columns[attribute]):
             return None
@@ -257,8 +273,8 @@ class RecordReader:
 
     def _refuse_managed(self, record: PydanticModel) -> None:
         given = self._managed & record.__pydantic_fields_set__
-        if given and any(record.__dict__[name] is not None for name in given):
-            names = ", ".join(sorted(name for name in given if record.__dict__[name] is not None))
+        if given and any(record.__dict__.get(name) is not None for name in given):
+            names = ", ".join(sorted(name for name in given if record.__dict__.get(name) is not None))
             raise InvalidValueError(
                 f"a new {self._model.__name__} sets {names}",
                 remedy="these are the library's to write; pass user_id=…, or trusted=True to keep stored values",

@@ -257,7 +257,7 @@ class Operations(Generic[M]):
             del count
             return [build(row) for row in stored]
 
-        program = insert_chunks(write, [*map(reader.many, chunks(models, batch_size))], batch_size, stored)
+        program = insert_chunks(write, [*reader.chunks(models, batch_size)], batch_size, stored)
         return Work(program, atomic=True, result=result)
 
     def _creation(self, db: Database, user_id: Any, batch_size: Any, *, trusted: bool) -> tuple[Write, RecordReader]:

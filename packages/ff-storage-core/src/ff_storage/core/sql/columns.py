@@ -20,6 +20,10 @@ F = TypeVar("F", bound=Callable[[Any], Any])
 
 _NONE = {type(None)}
 
+_JOINED = 4_000_000
+"""Characters of a column that are looked at as one text, which is a copy of them; longer texts are so few that it does
+not pay."""
+
 
 def with_many(encode: F, many: Many) -> F:
     """`encode`, which from now on has a way to encode whole columns."""
@@ -63,7 +67,8 @@ def text(limit: int) -> Many:
     """Text of at most `limit` characters."""
 
     def fits(present: Sequence[str]) -> bool:
-        if max(map(len, present)) > limit:
+        longest = max(map(len, present))
+        if longest > limit or longest * len(present) > _JOINED:
             return False
         joined = "".join(present)
         return "\0" not in joined and (joined.isascii() or _is_unicode(joined))

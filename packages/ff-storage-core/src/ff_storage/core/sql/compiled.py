@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from ff_storage.core.errors import InvalidValueError
+from ff_storage.core.errors import InvalidValueError, LimitExceededError
 from ff_storage.core.sql.columns import encoded as encode_column
 from ff_storage.core.sql.dialect import Convert, Dialect
 from ff_storage.core.sql.expressions import Entity
@@ -77,7 +77,7 @@ class Compiled:
         """
         try:
             encoded = [encode_column(encode, columns[index]) for index, encode, _, _ in self._slots]
-        except InvalidValueError:
+        except (InvalidValueError, LimitExceededError):
             for row in zip(*columns, strict=True):  # the first row at fault is the one to report
                 self.bind(row)
             raise

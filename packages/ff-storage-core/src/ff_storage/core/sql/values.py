@@ -404,7 +404,8 @@ class JsonText:
             marshal.dumps([*column])
         except (TypeError, ValueError):
             return None
-        return written if _is_ordinary("\n".join(written), max(map(len, written))) else None
+        longest = max(map(len, written))
+        return written if longest < _SHALLOW and _is_ordinary("\n".join(written), longest) else None
 
 
 _SHALLOW: Final = 2 * MAX_JSON_DEPTH

@@ -12,6 +12,7 @@ from ff_storage.core.context import ALL_TENANTS, tenant_scope
 from ff_storage.core.database import Pool
 from ff_storage.core.errors import (
     AmbiguousRow,
+    InvalidValueError,
     NoResultFound,
     StorageError,
     TenantNotConfigured,
@@ -343,6 +344,15 @@ class TenantTests(Conformance):
         for attempt in attempts:
             with pytest.raises((StorageError, ValueError)):
                 await attempt()
+        assert recorder.sent == []
+
+    async def test_the_first_record_at_fault_is_the_one_to_report(self, recorder: Recorder) -> None:
+        partial = Note.model_construct(body="no title", tenant_id=ACME)
+        stranger = Note(title="t", tenant_id=uuid.UUID(int=1))
+        for records, error in (([partial, stranger], InvalidValueError), ([stranger, partial], TenantScopeError)):
+            with pytest.raises(error) as caught:
+                await bulk_insert(Note, [Note(title="t", tenant_id=ACME), *records], recorder, tenant_ids=[ACME])
+            assert caught.value.details["rows"] == (0, 3)
         assert recorder.sent == []
 
     async def test_a_uuid_tenant_in_any_of_its_texts_is_one_tenant(self, pool: Pool) -> None:
