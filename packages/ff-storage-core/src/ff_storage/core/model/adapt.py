@@ -138,7 +138,12 @@ def array(item: Adapter | None, *, ordered: bool) -> Adapter:
         values: list[Any] = [*value]
         if item is not None:
             values = [item(each) for each in values]
-        return values if ordered else sorted(values)
+        if ordered:
+            return values
+        try:
+            return sorted(values)
+        except TypeError:
+            raise InvalidValueError("a set of values of one type is expected", found="several types") from None
 
     return adapt
 

@@ -138,6 +138,7 @@ def zone(hours: float) -> dt.timezone:
 
 REFUSED: Final[dict[str, tuple[Any, ...]]] = {
     "text": ("a\0b", "\0", "\ud800", "a\udfff", b"bytes", 5, True, 1.5, ["a"], {"a": 1}, object()),
+    "labels": ({1, "a"}, {1}, {"a\0"}, "a", 5),
     "short": ("01234567890", "🦆" * 11),
     "big": (2**63, -(2**63) - 1, 10**30, 1.0, 1.5, True, "1", Decimal(1), [1], {"a": 1}, None.__class__),
     "small": (2**15, -(2**15) - 1, False),
