@@ -29,6 +29,7 @@ from pydantic import (
 
 from ff_storage import Field, PydanticModel, Relationship
 from ff_storage.core.errors import ConfigurationError
+from ff_storage.core.model.registry import scoped
 from ff_storage.core.sql.expressions import ColumnRef
 
 T = TypeVar("T")
@@ -291,14 +292,16 @@ def test_a_name_of_the_enclosing_function_is_found() -> None:
 
 
 def test_what_is_wrong_is_reported_once_the_forward_reference_is_known() -> None:
-    class Holder(PydanticModel):
-        item: "LocalItem"
+    with scoped():  # or it would be reported by whatever asks for every model, until the class is collected
 
-    class LocalItem:
-        pass
+        class Holder(PydanticModel):
+            item: "LocalItem"
 
-    with pytest.raises(ConfigurationError, match=r"Holder\.item: no column type for LocalItem"):
-        Holder.model_rebuild()
+        class LocalItem:
+            pass
+
+        with pytest.raises(ConfigurationError, match=r"Holder\.item: no column type for LocalItem"):
+            Holder.model_rebuild()
 
 
 def test_validators_aliases_computed_and_cached_fields() -> None:
