@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import enum
 import ipaddress
 import json
 import pickle
@@ -16,6 +17,14 @@ import orjson
 import pytest
 
 from ff_storage.core.database import Pool, open_pool
+from ff_storage.core.errors import InvalidValueError
+from ff_storage.core.types import Json
+from ff_storage.postgres.dialect import PostgresDialect
+
+
+class Color(enum.Enum):
+    RED = "red"
+
 
 KEY = uuid.UUID("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11")
 
@@ -161,3 +170,14 @@ async def test_the_number_of_rows_touched(pool: Pool) -> None:
     assert await pool.execute("DELETE FROM t RETURNING x") == 5
     assert await pool.execute("SET statement_timeout = 1000") == 0
     assert await pool.execute_many("INSERT INTO t VALUES ($1)", []) == 0
+
+
+@pytest.mark.parametrize("value", [KEY, Color.RED, orjson.Fragment(b"1"), orjson.Fragment(b"}")], ids=ascii)
+def test_json_holds_the_classes_of_json_alone(value: Any) -> None:
+    """Orjson writes others too; it is not asked to."""
+    encode: Any = PostgresDialect().encoder(Json())
+    with pytest.raises(InvalidValueError):
+        encode({"a": value})
+    assert encode.many([{"a": 1}, {"a": value}]) is None
+    assert encode.many([{"a": 1}, {"a": [None]}]) is None  # which may stand for a NaN
+    assert encode.many([{"a": 1}, {"a": [2]}]) == ['{"a":1}', '{"a":[2]}']

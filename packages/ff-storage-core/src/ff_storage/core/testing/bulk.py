@@ -16,6 +16,7 @@ import pytest
 from ff_storage.core.database import Pool
 from ff_storage.core.errors import (
     InvalidValueError,
+    LimitExceededError,
     StorageError,
     UniqueViolation,
 )
@@ -67,6 +68,13 @@ DOCUMENTS: Final[tuple[Any, ...]] = (
     {"a": OrderedDict[str, int](b=1)}, OrderedDict[str, int](a=1), MappingProxyType({"a": 1}), [1], "text",
     {"a": ...}, {"a": Country},
 )  # fmt: skip
+
+
+NO_JSON: Final[tuple[Any, ...]] = (
+    {"a": float("nan")}, {"a": [float("-inf")]}, {"a": 2**63}, {"a": [-(2**63) - 1]}, {"a": "\0"}, {"a\0b": 1},
+    {"a": "\ud800"}, {"\udfff": 1}, {"a": "\ud83d", "b": "\udc00"}, {"a": object()}, _nested(240),
+)  # fmt: skip
+"""What no engine stores in the same way, or at all."""
 
 
 class BulkTests(Conformance):
@@ -204,6 +212,22 @@ class BulkTests(Conformance):
         except StorageError as error:
             among = str(error)
         assert repr(among) == repr(alone)
+
+    @pytest.mark.parametrize("number", range(len(NO_JSON)))
+    async def test_what_is_no_json_is_refused_alone_and_among_many(
+        self, pool: Pool, recorder: Recorder, number: int
+    ) -> None:
+        bad = Product.model_construct(name="bad", details=NO_JSON[number])
+        plain = [Product(name=f"{n}", details={"n": n}) for n in range(10)]
+        for attempt in (
+            lambda: PydanticRepository(Product, recorder).create(bad),
+            lambda: bulk_insert(Product, [*plain, bad], recorder),
+            lambda: PydanticRepository(Product, recorder).create_many([*plain, bad]),
+        ):
+            with pytest.raises((InvalidValueError, LimitExceededError)):
+                await attempt()
+        assert recorder.sent == []
+        assert await stored(pool, Product) == 0
 
     @pytest.mark.parametrize("size", [0, -1, True, 1.5, "10", None])
     async def test_a_batch_size_is_a_positive_int(self, recorder: Recorder, size: Any) -> None:
