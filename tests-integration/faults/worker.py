@@ -82,5 +82,7 @@ async def main(job: str, url: str, graceful: bool) -> None:
 
 
 if __name__ == "__main__":
+    # A shell that runs the tests in the background has them ignore it, and so their children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with contextlib.suppress(asyncio.CancelledError):
         asyncio.run(main(sys.argv[1], sys.argv[2], graceful="--graceful" in sys.argv))
