@@ -32,6 +32,7 @@ import orjson
 from ff_storage.core import types
 from ff_storage.core.errors import InvalidValueError
 from ff_storage.core.sql import columns, values
+from ff_storage.core.sql.json_text import JsonText
 from ff_storage.core.tables import Column
 
 Convert = Callable[[Any], Any]
@@ -98,7 +99,7 @@ def encoder(type_: types.ColumnType, *, binary_uuids: bool = False) -> Convert:
         case types.Interval():
             return _encode_interval
         case types.Json():
-            return values.JsonText(_dump, _quick_dump)
+            return JsonText(_dump, _quick_dump)
         case types.Array(item=types.Json() | types.Array()):
             raise InvalidValueError(f"an array cannot hold {types.describe(type_.item)}", remedy="use Json instead")
         case types.Array(item=item):

@@ -32,6 +32,7 @@ import orjson
 from ff_storage.core import types
 from ff_storage.core.errors import InvalidValueError, QueryError
 from ff_storage.core.sql import values
+from ff_storage.core.sql.json_text import JsonText
 
 Convert = Callable[[Any], Any]
 
@@ -84,7 +85,7 @@ def encoder(type_: types.ColumnType) -> Convert:
         case types.Uuid():
             return values.uuid_text
         case types.Json():
-            return values.JsonText(_dump, _quick_dump)
+            return JsonText(_dump, _quick_dump)
         case types.Array(item=item):
             return _array_encoder(item)
         case _:

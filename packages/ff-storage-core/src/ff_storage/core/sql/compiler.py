@@ -33,9 +33,9 @@ from ff_storage.core.sql.expressions import (
     Stored,
     walk,
 )
+from ff_storage.core.sql.json_text import FreeJson, JsonText
 from ff_storage.core.sql.scope import Scope, not_configured, predicates
 from ff_storage.core.sql.statements import Delete, Insert, Select, Statement, Update, repeats, unshared
-from ff_storage.core.sql.values import JsonText
 from ff_storage.core.tables import Column
 from ff_storage.core.types import (
     Boolean,
@@ -464,30 +464,6 @@ class Compiler(Analysis):
 
     def _describe(self, column: Column | None, type_: ColumnType) -> str:
         return _what(self._current, column) if column is not None else describe(type_)
-
-
-class FreeJson:
-    """The encoder of JSON that may be any data, of which few values have to be adapted: `encode` sees which."""
-
-    __slots__ = ("_adapt", "_encode", "_kinds")
-
-    def __init__(self, encode: JsonText, adapt: Convert, kinds: frozenset[type]) -> None:
-        self._encode = encode
-        self._adapt = adapt
-        self._kinds = kinds
-
-    def __call__(self, value: Any) -> str:
-        """The text. Raises InvalidValueError."""
-        if type(value) in self._kinds:
-            try:
-                return self._encode(value)
-            except InvalidValueError:
-                pass
-        return self._encode(self._adapt(value))
-
-    def many(self, column: Sequence[Any]) -> Sequence[Any] | None:
-        """The texts of a column; see `sql.columns`."""
-        return self._encode.many(column) if {*map(type, column)} <= self._kinds else None
 
 
 def joined(operator: str, terms: Sequence[str]) -> str:

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
-import marshal
 import math
 import re
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 from pydantic_core import SchemaSerializer, SchemaValidator, core_schema
@@ -367,76 +366,6 @@ class Seldom:
         return self.decode(value)
 
 
-class JsonText:
-    """Canonical JSON → its text, by a `dump` that gives UTF-8 and refuses keys and text that JSON cannot hold.
-
-    It refuses all values but those of JSON's own types, so whoever has free data need not look at them first; a tuple
-    counts as a list. `quick` is a dump that refuses integers beyond 64 bits too.
-    """
-
-    __slots__ = ("_dump", "_quick")
-
-    def __init__(self, dump: Callable[[Any], bytes], quick: Callable[[Any], bytes]) -> None:
-        self._dump = dump
-        self._quick = quick
-
-    # Data are not looked at piece by piece: what is written tells whether any is out of the ordinary, and Python's own
-    # serializer refuses all classes but the built-in ones.
-
-    def __call__(self, value: Any) -> str:
-        """The text. Raises InvalidValueError."""
-        try:
-            written = self._quick(value).decode()
-            marshal.dumps(value, 2)  # without a look-out for what occurs twice, which pays for a column
-        except (TypeError, ValueError):
-            return self._dump(json_value(value)).decode()
-        if _is_ordinary(written, len(written)):
-            return written
-        if "\\u0000" in written or len(written) > _PLAIN_TEXT or not _is_of_json_types(value, MAX_JSON_DEPTH):
-            return self._dump(json_value(value)).decode()
-        return written
-
-    def many(self, column: Sequence[Any]) -> Sequence[Any] | None:
-        """The texts of a column without None; see `sql.columns`."""
-        dump = self._quick
-        try:
-            written = [dump(value).decode() for value in column]
-            marshal.dumps([*column])
-        except (TypeError, ValueError):
-            return None
-        longest = max(map(len, written))
-        return written if longest < _SHALLOW and _is_ordinary("\n".join(written), longest) else None
-
-
-_SHALLOW: Final = 2 * MAX_JSON_DEPTH
-"""JSON of fewer characters cannot be too deep."""
-
-
-def _is_ordinary(written: str, longest: int) -> bool:
-    """Whether what was written is surely right: no null, which a NaN is written as too, no NUL and no deep nesting."""
-    return longest < _SHALLOW and "null" not in written and "\\u0000" not in written
-
-
-def _is_of_json_types(value: Any, depth: int) -> bool:
-    """Whether a dict or list holds nothing but the values of JSON's types, text and keys aside."""
-    kind = type(value)  # pyright: ignore[reportUnknownVariableType]
-    if not depth or (kind is not dict and kind is not list):
-        return False
-    for item in value.values() if kind is dict else value:
-        kind = type(item)  # pyright: ignore[reportUnknownVariableType]
-        if kind is str or item is None or kind is bool:
-            continue
-        if kind is int:
-            if not MIN_INT64 <= item <= MAX_INT64:
-                return False
-        elif kind is float:
-            if not math.isfinite(item):
-                return False
-        elif not _is_of_json_types(item, depth - 1):
-            return False
-    return True
-
-
 _check_json_text: Final = text()
 _check_json_int: Final = integer()
 
@@ -464,13 +393,13 @@ def _check_members(value: Any, is_dict: bool, depth: int) -> None:
         for key in value:
             if type(key) is not str:
                 raise refuse(key, "a JSON object with plain str keys")
-            if not key.isascii() or "\0" in key or len(key) > _PLAIN_TEXT:
+            if not key.isascii() or "\0" in key or len(key) > MAX_PLAIN_TEXT:
                 _check_json_text(key)
         value = value.values()
     for item in value:
         kind = type(item)  # pyright: ignore[reportUnknownVariableType]
         if kind is str:
-            if not item.isascii() or "\0" in item or len(item) > _PLAIN_TEXT:
+            if not item.isascii() or "\0" in item or len(item) > MAX_PLAIN_TEXT:
                 _check_json_text(item)
         elif kind is int:
             if not MIN_INT64 <= item <= MAX_INT64:
@@ -481,7 +410,7 @@ def _check_members(value: Any, is_dict: bool, depth: int) -> None:
             _check_json(item, depth - 1)
 
 
-_PLAIN_TEXT: Final = MAX_BYTES // 4
+MAX_PLAIN_TEXT: Final = MAX_BYTES // 4
 """Text up to this length cannot be too long, whatever it consists of."""
 
 
