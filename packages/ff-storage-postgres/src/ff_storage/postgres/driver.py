@@ -142,7 +142,13 @@ class Driver(asyncpg.Connection):
         settings: Any = self.get_settings()
         settings.clear_type_cache()
 
-    async def _introspect_types(self, typeoids: Iterable[int], timeout: float | None) -> tuple[Any, Any]:  # noqa: ASYNC109
+    # asyncpg calls these two, and passes their limit of time.
+
+    async def _introspect_types(
+        self,
+        typeoids: Iterable[int],
+        timeout: float | None,  # noqa: ASYNC109 - as above
+    ) -> tuple[Any, Any]:
         """What the server says about types: asyncpg's own method, whose answers are kept as it keeps their codecs."""
         asked = frozenset(typeoids)
         if asked in self._types:
@@ -153,7 +159,7 @@ class Driver(asyncpg.Connection):
         self._types[asked] = found
         return found, statement
 
-    async def _get_statement(self, query: str, timeout: float | None, **options: Any) -> Any:  # noqa: ASYNC109
+    async def _get_statement(self, query: str, timeout: float | None, **options: Any) -> Any:  # noqa: ASYNC109 - as above
         """The prepared statement: asyncpg's own method, by which all of its ways to run one pass."""
         record: type[asyncpg.Record] | None = options.get("record_class")
         if record is TypedRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ff_storage.core.history.outcomes import ambiguous, changed, missing
 from ff_storage.core.history.rows import (
@@ -19,7 +19,7 @@ from ff_storage.core.history.rows import (
 from ff_storage.core.history.strategy import Guard, Key, Write
 from ff_storage.core.history.streams import Columns, RowStream, Values, by_column
 from ff_storage.core.program import Execute, ExecuteMany, Fetch, Program, Row, Target
-from ff_storage.core.sql.compiled import prepare
+from ff_storage.core.sql.compiled import Compiled, prepare
 from ff_storage.core.sql.expressions import Arithmetic, Bound, Expr, IsNull
 from ff_storage.core.sql.scope import Scope
 from ff_storage.core.sql.statements import Delete, Select, Update, assignment
@@ -52,7 +52,7 @@ class NoHistory:
             whole = columns == write.table.columns
             compiled = insertion(write, columns, returning=returning and not whole)
             # Bound here, not while the driver reads them: a bad value is found before anything is sent.
-            parameters = compiled.bind_columns(by_column(alike, [column.attribute for column in columns]))
+            parameters = _parameters(compiled, [column.attribute for column in columns], alike)
             if returning and not whole:
                 for each in parameters:
                     stored += yield Fetch(compiled.text, each)
@@ -73,8 +73,7 @@ class NoHistory:
             compiled = insertion(write, columns, returning=False)
             attributes = [column.attribute for column in columns]
             parameters = rows.statement(
-                partial(_are_alike, table, columns=columns),
-                lambda chunk, bind=compiled.bind_columns, names=attributes: bind(by_column(chunk, names)),  # type: ignore[misc]
+                partial(_are_alike, table, columns=columns), partial(_parameters, compiled, attributes)
             )
             yield ExecuteMany(compiled.text, parameters, _target(table, columns))
 
@@ -172,6 +171,10 @@ def _groups(table: Table, rows: Sequence[Values]) -> Iterator[tuple[tuple[Column
         return
     for columns, group in groupby(rows, key=lambda row: written_columns(table, row)):
         yield columns, list(group)
+
+
+def _parameters(compiled: Compiled, attributes: Sequence[str], rows: Sequence[Values]) -> list[tuple[Any, ...]]:
+    return compiled.bind_columns(by_column(rows, attributes))
 
 
 def _are_alike(table: Table, rows: Sequence[Values], columns: Sequence[Column]) -> bool:

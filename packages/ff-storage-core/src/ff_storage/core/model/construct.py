@@ -214,24 +214,28 @@ def plan_trusted(plan: Plan, readers: Sequence[Reader]) -> None:
         "set_extra": BaseModel.__dict__["__pydantic_extra__"].__set__,
         "set_private": BaseModel.__dict__["__pydantic_private__"].__set__,
     }
+    # One for both constructors: instances of one class share the keys of their dicts.
+    making = making_of(model, plan.schema.fields) if plan.schema.post_init is None else None
     read = {reader.column.attribute: reader.expression(f"c{index}", names) for index, reader in enumerate(readers)}
-    plan.build = _builder(plan, _assignments(plan, read, names), names)
+    plan.build = _builder(plan, _assignments(plan, read, names, making), names)
     together = {index: reader for index, reader in enumerate(readers) if reader.together}
     read |= {reader.column.attribute: f"j{index}" for index, reader in together.items()}
-    plan.build_all = _builder_of_many(plan, _assignments(plan, read, names), names, [*together])
+    plan.build_all = _builder_of_many(plan, _assignments(plan, read, names, making), names, [*together])
 
 
-def _assignments(plan: Plan, read: dict[str, str], names: dict[str, Any]) -> list[str]:
-    """The lines that make an instance `self` of a row's values; `read` is the source of each field's value."""
+def _assignments(plan: Plan, read: dict[str, str], names: dict[str, Any], making: tuple[Any, bool] | None) -> list[str]:
+    """The lines that make an instance `self` of a row's values; `read` is the source of each field's value.
+
+    `making` is the class to fill it in, and whether its fields are set one by one, where there is one.
+    """
     model, schema = plan.model, plan.schema
     values: dict[str, str] = {}
     for index, name in enumerate(schema.fields):  # the order that dumps and repr go by
         values[name] = read[name] if name in read else _default(schema, name, f"d{index}", names)
     extra = "{}" if model.model_config.get("extra") == "allow" else "None"
     whole = f"values = {{{', '.join([f'{name!r}: {value}' for name, value in values.items()])}}}"
-    making, one_by_one = making_of(model, values) if schema.post_init is None else (None, False)
     if making is not None:
-        names["making"] = making
+        names["making"], one_by_one = making
         fields = [f"self.{name} = {value}" for name, value in values.items()] if one_by_one else [whole]
         return [
             "self = new(making)",

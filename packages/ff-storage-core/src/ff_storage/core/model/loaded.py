@@ -67,15 +67,15 @@ that neither Pydantic nor anybody's `__init_subclass__` hears of a class that is
 """
 
 
-def making_of(model: type[BaseModel], names: Collection[str]) -> tuple[Any, bool]:
+def making_of(model: type[BaseModel], names: Collection[str]) -> tuple[Any, bool] | None:
     """The class to fill instances of `model` in, and whether their fields are set one by one; None if there is none."""
     making: Any = _Making
     if not has_late_fields(model) or model.__new__ is not object.__new__:
-        return None, False
+        return None
     try:
         making.__new__(making).__class__ = model
     except TypeError:  # another layout: slots of the user's, or a second base that brings some
-        return None, False
+        return None
     if not _SHARES_KEYS or len(names) > _SHARED_KEYS or not all(map(_is_assignable, names)):
         return making, False
     return type.__new__(type(BaseModel), model.__name__, (_Making,), {"__slots__": ()}), True
