@@ -115,6 +115,15 @@ def test_rows_that_leave_another_column_to_the_database_get_a_statement_of_their
     assert [[len(row) for row in rows] for rows in sent.statements] == [[7] * 4, [6] * 4]
 
 
+def test_rows_that_give_a_column_more_get_a_statement_of_their_own() -> None:
+    records = parts(8)
+    records[0:4] = [StreamedPart(name=f"{number}") for number in range(4)]
+    sent = Sent(records, 2)
+
+    assert sent.run() == 8
+    assert [[len(row) for row in rows] for rows in sent.statements] == [[6] * 4, [7] * 4]
+
+
 def test_a_chunk_of_unlike_rows_is_split() -> None:
     records = parts(6)
     records[3] = StreamedPart(name="3")

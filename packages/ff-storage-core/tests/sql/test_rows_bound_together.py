@@ -48,6 +48,16 @@ def test_they_equal_the_parameters_of_single_rows(insert: Compiled) -> None:
     assert together(insert, made) == [tuple(insert.bind(row)) for row in made]
 
 
+def test_a_value_of_the_first_row_and_the_last_is_not_that_of_all(insert: Compiled) -> None:
+    def change(number: int, row: list[Any]) -> None:
+        if number == 7:
+            row[0] = "other"
+
+    made = rows(change)
+    assert made[0][0] is made[-1][0]
+    assert together(insert, made) == [tuple(insert.bind(row)) for row in made]
+
+
 def test_equal_values_of_different_types_stay_apart(insert: Compiled) -> None:
     def change(number: int, row: list[Any]) -> None:
         row[2] = 1 if number in (0, 19) else 1.0
